@@ -1,0 +1,49 @@
+# make help says what there is.
+GO          ?= go
+STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+FUZZTIME    ?= 10s
+
+.PHONY: help build check format vet lint unit test demo fuzz bench clean
+
+help: ## Say what there is.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
+
+build: ## Build the static binaries bin/lmtp (the daemon) and bin/postlmtp (the tool).
+	$(BUILD) -o bin/lmtp ./cmd/lmtp
+	$(BUILD) -o bin/postlmtp ./cmd/postlmtp
+
+check: format vet lint unit ## Format, vet, staticcheck, layers, unit and scenario tests with the race detector.
+
+format:
+	@out=$$(gofmt -l cmd internal); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+lint:
+	$(STATICCHECK) ./...
+
+unit:
+	$(GO) test -race $$($(GO) list ./... | grep -v '/internal/e2e$$')
+
+test: ## The full suite: check, then the tests on a real Postfix and Dovecot (installs them: root, Debian).
+	bash .ci/install
+	$(MAKE) check
+	$(GO) test -count=1 -timeout 20m ./internal/e2e
+
+demo: build ## Deliver mail on embedded parts: no root, no Postfix.
+	@bin/postlmtp demo
+
+fuzz: ## Fuzz each parser of outside bytes for FUZZTIME (10s).
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+bench: build ## Benchmarks: ours beside Postfix's lmtp where it is installed.
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
+
+clean: ## Remove what make made.
+	rm -rf bin .cache
