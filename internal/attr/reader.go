@@ -81,16 +81,10 @@ func (r *Reader) Err() error { return r.err }
 
 // Int reads a number of 32 bits. Unsigned text above the largest positive
 // number is the negative number of the same bits; a signed text is accepted.
-func (r *Reader) Int(name string) int {
-	v, _ := strconv.ParseInt(r.number(name, 32), 10, 64)
-	return int(v)
-}
+func (r *Reader) Int(name string) int { return int(int32(r.number(name, 32))) }
 
 // Long reads a number of 64 bits, by the rules of Int.
-func (r *Reader) Long(name string) int64 {
-	v, _ := strconv.ParseInt(r.number(name, 64), 10, 64)
-	return v
-}
+func (r *Reader) Long(name string) int64 { return r.number(name, 64) }
 
 // String reads a text.
 func (r *Reader) String(name string) string {
@@ -204,25 +198,22 @@ func (r *Reader) value() string {
 	return v
 }
 
-// number reads the value of the named attribute and returns the decimal text
-// of the signed number of that many bits, or "0" after an error.
-func (r *Reader) number(name string, bits int) string {
+// number reads the value of the named attribute, a number of that many bits.
+// The caller cuts an unsigned one to its size, which makes it negative.
+func (r *Reader) number(name string, bits int) int64 {
 	text := r.String(name)
 	if r.err != nil {
-		return "0"
+		return 0
 	}
-	if u, err := strconv.ParseUint(text, 10, bits); err == nil {
-		signed := int64(u)
-		if bits == 32 {
-			signed = int64(int32(u))
-		}
-		return strconv.FormatInt(signed, 10)
+	if v, err := strconv.ParseUint(text, 10, bits); err == nil {
+		return int64(v)
 	}
-	if _, err := strconv.ParseInt(text, 10, bits); err == nil {
-		return text
+	v, err := strconv.ParseInt(text, 10, bits)
+	if err != nil {
+		r.fail(&FormatError{name, "malformed number"})
+		return 0
 	}
-	r.fail(&FormatError{name, "malformed number"})
-	return "0"
+	return v
 }
 
 // text reads up to the next NUL, max bytes at most.
