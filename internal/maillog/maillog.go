@@ -99,7 +99,8 @@ const (
 // Logger writes entries. Its methods may be called by any number of
 // goroutines. Get one from [Open], [ToWriter] or [Discard].
 type Logger struct {
-	ident      string // "postfix/lmtp[123]"
+	tag        string // "postfix/lmtp"
+	pid        string // "[123]"
 	host       string // first label, for postlog
 	facility   int
 	postlog    bool
@@ -107,12 +108,12 @@ type Logger struct {
 	resolution int
 	now        func() time.Time
 
-	mu   sync.Mutex
-	sock *socket // nil: none wanted
-	copy io.Writer
-	bare bool   // copy gets "tag[pid]: text" of ToWriter
-	lost uint64 // dropped since the last entry that got through
-	drop uint64 // dropped in all
+	mu      sync.Mutex
+	sock    *socket   // nil: none wanted
+	copy    io.Writer // nil: none wanted
+	copyPID bool      // the copy is all there is, and has the pid
+	lost    uint64    // dropped since the last entry that got through
+	dropped uint64    // dropped in all
 }
 
 // Open returns a logger for o and connects it. An unreachable log daemon is no
@@ -131,7 +132,8 @@ func Open(o Options) (*Logger, error) {
 		timeout = DefaultWriteTimeout
 	}
 	l := &Logger{
-		ident:      ident(orElse(o.Tag, DefaultTag)+"/"+orElse(o.Program, DefaultProgram), o.UTF8),
+		tag:        printable(orElse(o.Tag, DefaultTag)+"/"+orElse(o.Program, DefaultProgram), o.UTF8),
+		pid:        pidSuffix(),
 		host:       firstLabel(o.Hostname),
 		facility:   facility,
 		postlog:    o.PostlogSocket != "",
@@ -156,12 +158,13 @@ func Open(o Options) (*Logger, error) {
 // demo and for options that ask for standard error.
 func ToWriter(w io.Writer, tag string) *Logger {
 	return &Logger{
-		ident:      ident(tag, true),
+		tag:        printable(tag, true),
+		pid:        pidSuffix(),
 		utf8:       true,
 		resolution: defaultResolution,
 		now:        time.Now,
 		copy:       w,
-		bare:       true,
+		copyPID:    true,
 	}
 }
 
@@ -188,7 +191,7 @@ func (l *Logger) Panicf(format string, args ...any) { l.log(panicked, format, ar
 func (l *Logger) Dropped() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.drop
+	return l.dropped
 }
 
 // Close closes the connection to the log daemon. Entries after it are dropped.
@@ -229,7 +232,7 @@ func (l *Logger) write(s severity, text string) {
 	}
 	if err := l.sock.send(l.frame(s, text)); err != nil {
 		l.lost++
-		l.drop++
+		l.dropped++
 	}
 }
 
@@ -237,9 +240,9 @@ func (l *Logger) writeCopy(text string) {
 	if l.copy == nil {
 		return
 	}
-	tag := l.ident
-	if !l.bare {
-		tag = tag[:len(tag)-len(pidSuffix())]
+	tag := l.tag
+	if l.copyPID {
+		tag += l.pid
 	}
 	_, _ = io.WriteString(l.copy, tag+": "+text+"\n")
 }
@@ -248,12 +251,10 @@ func (l *Logger) writeCopy(text string) {
 func (l *Logger) frame(s severity, text string) []byte {
 	now := l.now().Local()
 	if l.postlog {
-		return []byte(now.Format("Jan 02 15:04:05") + " " + l.host + " " + l.ident + ": " + text)
+		return []byte(now.Format("Jan 02 15:04:05") + " " + l.host + " " + l.tag + l.pid + ": " + text)
 	}
-	return fmt.Appendf(nil, "<%d>%s %s: %s", l.facility|s.level(), now.Format(time.Stamp), l.ident, text)
+	return fmt.Appendf(nil, "<%d>%s %s%s: %s", l.facility|s.level(), now.Format(time.Stamp), l.tag, l.pid, text)
 }
-
-func ident(name string, utf8 bool) string { return printable(name, utf8) + pidSuffix() }
 
 func pidSuffix() string { return fmt.Sprintf("[%d]", os.Getpid()) }
 

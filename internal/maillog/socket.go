@@ -15,7 +15,7 @@ type socket struct {
 	timeout  time.Duration
 	conn     net.Conn
 	stream   bool
-	deaf     bool // the last write ran into its time limit
+	deaf     bool // the last attempt ran into its time limit
 	closed   bool
 }
 
@@ -34,9 +34,10 @@ func (s *socket) connect() error {
 		return net.ErrClosed
 	}
 	var errs []error
+	defer func() { s.deaf = s.deaf || timedOut(errors.Join(errs...)) }()
 	for _, path := range s.paths {
 		for _, network := range s.networks {
-			dialer := net.Dialer{Timeout: s.timeout}
+			dialer := net.Dialer{Timeout: s.patience()}
 			conn, err := dialer.Dial(network, path)
 			if err == nil {
 				s.conn, s.stream = conn, network == "unix"
@@ -70,26 +71,32 @@ func (s *socket) send(entry []byte) error {
 	return err
 }
 
-// write bounds the wait for a daemon that does not read: the first entry waits
-// for the whole time limit, those after it hardly at all until one succeeds.
-func (s *socket) write(entry []byte) error {
-	wait := s.timeout
+// patience is how long to wait for a daemon that does not read: the whole time
+// limit for the first entry, hardly at all for those after it until one gets
+// through.
+func (s *socket) patience() time.Duration {
 	if s.deaf {
-		wait = time.Millisecond
+		return time.Millisecond
 	}
+	return s.timeout
+}
+
+func (s *socket) write(entry []byte) error {
 	if s.stream {
-		entry = append(entry, 0)
+		entry = append(entry, 0) // as syslog(3) ends an entry on a stream
 	}
-	_ = s.conn.SetWriteDeadline(time.Now().Add(wait))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.patience()))
 	n, err := s.conn.Write(entry)
-	var timeout net.Error
-	s.deaf = errors.As(err, &timeout) && timeout.Timeout()
+	s.deaf = timedOut(err)
 	if s.deaf && s.stream && n > 0 {
-		// Half an entry is on the stream: only a new one is in step.
-		s.deaf = false
-		s.drop()
+		s.drop() // half an entry is on the stream: only a new one is in step
 	}
 	return err
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 func (s *socket) drop() {
