@@ -1,0 +1,59 @@
+// Package lmtp holds one LMTP session with one server (RFC 2033): greeting,
+// LHLO, STARTTLS, any number of transactions, RSET, QUIT.
+//
+// # Contract
+//
+// The engine returns facts and knows no policy: whether a refusal bounces,
+// defers or sends the mail to another server is for the caller to say.
+//
+//   - [Open] takes a connection and says hello. [Session.Deliver] offers one
+//     message to any number of recipients. [Session.Reset] asks an idle session
+//     whether it is still alive. [Session.Quit] and [Session.Close] end it.
+//   - A failure is one of three kinds, never mixed. [*ReplyError]: the server
+//     said no, in a reply to a command that concerns all recipients that have
+//     no reply of their own. [*ConnError]: the dialog broke: lost, timed out,
+//     abandoned, or out of step. [*LocalError]: something on our side failed.
+//   - A recipient has at most one outcome: Transaction.OnRcpt for a rejected
+//     RCPT TO, or Transaction.OnFinal for the reply that decides it. OnFinal is
+//     called as each reply arrives and before the next one is read, so that
+//     what the server has promised is recorded before anything else can fail.
+//     A recipient without a call shares the error that Deliver returns.
+//   - A reply is only ever taken for the answer to the command that it answers.
+//     Replies are counted against commands. Bytes from the server where none
+//     may be are an [ErrDesync]; nobody's outcome is taken from them. QUIT is
+//     sent after all final replies were read, never with the final dot. A
+//     success that arrives before the final dot was sent confirms nothing.
+//
+// # Pipelining
+//
+// When the server offers PIPELINING (RFC 2920), XFORWARD, MAIL, all RCPT and
+// DATA go out as one group, of any size, while the replies are read at the same
+// time: neither side can block the other, however small the buffers are.
+// Outcomes of the group are held back until the whole group was answered
+// consistently, or the connection was lost. Without PIPELINING every command
+// waits for its reply.
+//
+// # Time
+//
+// Every stage has its own limit ([Timeouts]), which applies to every single
+// read and write, or with PerRequestDeadline to all input and output of one
+// request. Time spent elsewhere does not count. When the context ends, whatever
+// is going on is abandoned at once and the connection is closed; but once the
+// final dot is on its way the transaction goes on for Transaction.FinalGrace,
+// because the server may already have stored the message.
+//
+// # Limits
+//
+// Replies are bounded: 2048 bytes for a line, about twice that for the text of
+// a multi-line reply, a megabyte for everything that is read in the hope of
+// its end. What exceeds the first two is cut and the reply stands; what exceeds
+// the last ends the session.
+//
+// A session is used by one goroutine at a time.
+//
+// # Known limits
+//
+// Whether unread bytes wait in the kernel is known for connections that give
+// access to their descriptor (TCP, unix) and for those with a method
+// Pending() bool. For others only bytes that were read already are noticed.
+package lmtp
