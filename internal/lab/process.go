@@ -1,0 +1,166 @@
+package lab
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A ProcessEvent is something that master(8) gets to know about one of the
+// agent's processes.
+type ProcessEvent struct {
+	At         time.Time
+	PID        int
+	Generation uint32
+	What       string // "start", "taken", "avail", "exit N", "signal NAME", "ignored taken", "ignored avail", "throttled"
+}
+
+// A child is one process of the agent, as master(8) sees it.
+type child struct {
+	pid        int
+	generation uint32
+	avail      bool
+	uses       int
+	done       chan struct{} // closed when the process has been waited for
+}
+
+// statusSize is the length of a status message: pid, generation and status,
+// each of four bytes in native order.
+const statusSize = 12
+
+// Status values of a status message.
+const (
+	statusTaken = 0
+	statusAvail = 1
+)
+
+// argv builds the words that master(8) would pass for the service.
+func (o *Options) argv() []string {
+	argv := []string{o.Command}
+	switch o.ProcessLimit {
+	case 1:
+		argv = append(argv, "-l")
+	case Unlimited:
+		argv = append(argv, "-z")
+	}
+	if filepath.Base(o.Command) != o.Service {
+		argv = append(argv, "-n", o.Service)
+	}
+	argv = append(argv, "-t", "unix")
+	for range o.Verbose {
+		argv = append(argv, "-v")
+	}
+	if o.User != "" {
+		argv = append(argv, "-u")
+	}
+	if o.Chroot {
+		argv = append(argv, "-c")
+	}
+	return append(argv, o.Words...)
+}
+
+// environ builds the environment that master(8) gives to its children.
+func (l *Lab) environ(generation uint32) []string {
+	env := []string{
+		"MAIL_CONFIG=" + l.config,
+		"MAIL_LOGTAG=postfix",
+		"LANG=C",
+	}
+	if l.opts.dialect().postlog {
+		env = append(env,
+			"POSTLOG_SERVICE="+filepath.Join(l.queue, "public", "postlog"),
+			"POSTLOG_HOSTNAME="+Hostname)
+	}
+	env = append(env, l.opts.Env...)
+	return append(env, "GENERATION="+strconv.FormatUint(uint64(generation), 8))
+}
+
+// forkExec starts one process of the agent with the descriptors of a child of
+// master(8): 0 to 2 /dev/null (2 is Options.Stderr where that is set), 3 and 4
+// the flow control pipe, 5 the status socket, 6 the listening socket. The
+// process leads a process group of its own, so that a signal to the group
+// reaches its descendants and nobody else.
+func (l *Lab) forkExec(generation uint32, flow [2]int, status, listener int) (int, error) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("open /dev/null: %w", err)
+	}
+	defer unix.Close(null)
+	stderr := null
+	if l.opts.Stderr != nil {
+		conn, err := l.opts.Stderr.SyscallConn()
+		if err != nil {
+			return 0, fmt.Errorf("use stderr: %w", err)
+		}
+		if err := conn.Control(func(fd uintptr) { stderr = int(fd) }); err != nil {
+			return 0, fmt.Errorf("use stderr: %w", err)
+		}
+	}
+	attr := &syscall.ProcAttr{
+		Dir: l.queue,
+		Env: l.environ(generation),
+		Files: []uintptr{
+			uintptr(null), uintptr(null), uintptr(stderr),
+			uintptr(flow[0]), uintptr(flow[1]), uintptr(status), uintptr(listener),
+		},
+		Sys: &syscall.SysProcAttr{Setpgid: true},
+	}
+	pid, err := syscall.ForkExec(l.opts.Agent, l.opts.argv(), attr)
+	if err != nil {
+		return 0, fmt.Errorf("start %s: %w", l.opts.Agent, err)
+	}
+	return pid, nil
+}
+
+// waitChild waits for a process and tells how it ended, in the words of a
+// ProcessEvent, and whether master(8) would be content with that end.
+func waitChild(pid int) (what string, good bool) {
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(pid, &ws, 0, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "lost: " + err.Error(), false
+		}
+		break
+	}
+	if ws.Signaled() {
+		return "signal " + unix.SignalName(ws.Signal()), false
+	}
+	return fmt.Sprintf("exit %d", ws.ExitStatus()), ws.ExitStatus() == 0
+}
+
+// parseStatus takes a status message apart.
+func parseStatus(msg []byte) (pid int, generation uint32, status int32) {
+	return int(int32(binary.NativeEndian.Uint32(msg[0:]))),
+		binary.NativeEndian.Uint32(msg[4:]),
+		int32(binary.NativeEndian.Uint32(msg[8:]))
+}
+
+// statusPair makes a status connection: our end as a pollable file, the
+// children's end as a plain blocking descriptor.
+func statusPair() (ours *os.File, theirs int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, -1, fmt.Errorf("make status socket: %w", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, -1, fmt.Errorf("make status socket: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "status"), fds[1], nil
+}
+
+// groupAlive tells whether a process group still has a member.
+func groupAlive(pgid int) bool {
+	return unix.Kill(-pgid, 0) == nil
+}

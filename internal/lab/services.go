@@ -1,0 +1,339 @@
+package lab
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"postlmtp/internal/attr"
+)
+
+// A Record is one request that a stand-in service got.
+type Record struct {
+	At      time.Time
+	Service string      // "bounce", "defer", "trace", "verify", "flush", "rewrite", "cleanup"
+	Attrs   []attr.Pair // in the order of arrival; empty for cleanup
+	Mail    *Posted     // for cleanup: the mail that was posted
+}
+
+// Get returns the value of the first attribute of that name, or "".
+func (r *Record) Get(name string) string {
+	for _, p := range r.Attrs {
+		if p.Name == name {
+			return p.Value
+		}
+	}
+	return ""
+}
+
+// A Behaviour says how a stand-in service treats its clients.
+type Behaviour string
+
+// The behaviours of a service.
+const (
+	Works    Behaviour = ""         // takes the request and says that it succeeded
+	Fails    Behaviour = "fails"    // takes the request and says that it failed
+	HangsUp  Behaviour = "hangs up" // takes the request and closes without an answer
+	Missing  Behaviour = "missing"  // there is no socket
+	Garbles  Behaviour = "garbles"  // answers with what is not the protocol
+	BadHello Behaviour = "bad hello"
+)
+
+// A service describes a request and answer service and what it greets with.
+type service struct {
+	name  string
+	class string // "private" or "public"
+	hello string // value of the greeting's protocol attribute, 3.6 and later
+	keep  bool   // many requests on one connection
+}
+
+// servicesTable lists the stand-ins that answer one list with one list.
+func servicesTable() []service {
+	return []service{
+		{"bounce", "private", "delivery_status_protocol", false},
+		{"defer", "private", "delivery_status_protocol", false},
+		{"trace", "private", "delivery_status_protocol", false},
+		{"verify", "private", "address_verification_prrotocol", true}, // sic, wire.md 1.7
+		{"flush", "public", "queue_flush_protocol", false},
+		{"rewrite", "private", "trivial_rewrite_protocol", true},
+	}
+}
+
+// services runs the stand-ins that the agent calls and keeps what they got.
+type services struct {
+	lab       *Lab
+	listeners []net.Listener
+	wg        sync.WaitGroup
+
+	mu      sync.Mutex
+	records []Record
+	conns   map[net.Conn]bool
+	closed  bool
+}
+
+// newServices starts the stand-ins.
+func newServices(l *Lab) (*services, error) {
+	s := &services{lab: l, conns: make(map[net.Conn]bool)}
+	for _, svc := range servicesTable() {
+		how := l.opts.Behaviour[svc.name]
+		if err := s.listen(svc.class, svc.name, how, func(c net.Conn) { s.answer(c, svc, how) }); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	how := l.opts.Behaviour["cleanup"]
+	if err := s.listen("public", "cleanup", how, func(c net.Conn) { s.cleanup(c, how) }); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// listen makes the socket of one service and serves its clients.
+func (s *services) listen(class, name string, how Behaviour, serve func(net.Conn)) error {
+	if how == Missing {
+		return nil
+	}
+	path := filepath.Join(s.lab.queue, class, name)
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("listen for %s: %w", name, err)
+	}
+	s.listeners = append(s.listeners, ln)
+	if err := os.Chmod(path, 0o666); err != nil {
+		return fmt.Errorf("listen for %s: %w", name, err)
+	}
+	s.wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if !s.add(c) {
+				return
+			}
+			s.wg.Go(func() {
+				defer s.remove(c)
+				serve(c)
+			})
+		}
+	})
+	return nil
+}
+
+// add takes a connection into the books; it tells whether the lab is still open.
+func (s *services) add(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		c.Close()
+		return false
+	}
+	s.conns[c] = true
+	return true
+}
+
+func (s *services) remove(c net.Conn) {
+	c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// answer serves one client of a request and answer service.
+func (s *services) answer(c net.Conn, svc service, how Behaviour) {
+	if s.lab.opts.dialect().greets {
+		hello := svc.hello
+		if how == BadHello {
+			hello = "no_such_protocol"
+		}
+		if new(attr.List).String(attr.Protocol, hello).Send(c) != nil {
+			return
+		}
+	}
+	in := attr.NewReader(c, attr.Limits{})
+	for {
+		attrs, err := in.All()
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				s.record(Record{Service: svc.name, Attrs: append(attrs, attr.Pair{Name: "BROKEN", Value: err.Error()})})
+			}
+			return
+		}
+		rec := Record{Service: svc.name, Attrs: attrs}
+		s.record(rec)
+		if reply := s.reply(&rec, how); reply == nil || reply.Send(c) != nil {
+			return
+		}
+		if !svc.keep {
+			return
+		}
+	}
+}
+
+// reply makes the answer to a request, or nil for none.
+func (s *services) reply(rec *Record, how Behaviour) *attr.List {
+	list := new(attr.List)
+	switch how {
+	case HangsUp:
+		return nil
+	case Garbles:
+		return list.String("nonsense", "1")
+	case Fails:
+		return list.Int(attr.Status, -1)
+	}
+	switch rec.Service {
+	case "rewrite":
+		return list.Int("flags", 0).String("address", s.rewrite(rec.Get("address")))
+	case "verify":
+		if rec.Get("request") == "query" {
+			return list.Int(attr.Status, -1).Int("recipient_status", 0).String("reason", "")
+		}
+	}
+	return list.Int(attr.Status, 0)
+}
+
+// rewrite completes an address as trivial-rewrite(8) does with the "local"
+// rule: a missing domain is myorigin, which is the host name here.
+func (s *services) rewrite(address string) string {
+	if address == "" || strings.Contains(address, "@") {
+		return address
+	}
+	return address + "@" + Hostname
+}
+
+// record keeps one record.
+func (s *services) record(r Record) {
+	r.At = time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records = append(s.records, r)
+}
+
+// recorded returns a copy of all records.
+func (s *services) recorded() []Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Record(nil), s.records...)
+}
+
+// close ends all stand-ins and their connections.
+func (s *services) close() error {
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.Close()
+	}
+	s.mu.Unlock()
+	for _, ln := range s.listeners {
+		ln.Close()
+	}
+	s.wg.Wait()
+	return nil
+}
+
+// A Posted is a mail that the agent posted through cleanup(8).
+type Posted struct {
+	Flags   int
+	Records []PostedRecord
+	Problem string // what broke the posting off; "" for a complete one
+}
+
+// A PostedRecord is one record of a posted mail.
+type PostedRecord struct {
+	Type byte
+	Data string
+}
+
+// cleanup serves one client of the cleanup service (wire.md 7.8).
+func (s *services) cleanup(c net.Conn, how Behaviour) {
+	hello := new(attr.List)
+	if s.lab.opts.dialect().greets {
+		hello.String(attr.Protocol, "cleanup_protocol")
+	}
+	if hello.String("queue_id", postedID).Send(c) != nil {
+		return
+	}
+	br := bufio.NewReader(c)
+	in := attr.NewReader(br, attr.Limits{})
+	mail := &Posted{Flags: in.Int("flags")}
+	if err := in.End(); err != nil {
+		if !errors.Is(err, io.EOF) {
+			mail.Problem = err.Error()
+			s.record(Record{Service: "cleanup", Mail: mail})
+		}
+		return
+	}
+	if err := mail.read(br); err != nil {
+		mail.Problem = err.Error()
+	}
+	s.record(Record{Service: "cleanup", Mail: mail})
+	status := 0
+	switch {
+	case how == HangsUp || mail.Problem != "":
+		return
+	case how == Fails:
+		status = 1
+	}
+	_ = new(attr.List).Int(attr.Status, status).String("reason", "").Send(c)
+}
+
+// postedID is the queue ID that the cleanup stand-in hands out.
+const postedID = "C0FFEE0001"
+
+// maxPosted bounds the number of records of a posted mail and maxRecord the
+// size of each.
+const (
+	maxPosted = 100_000
+	maxRecord = 1 << 20
+)
+
+// read reads records up to the end record.
+func (p *Posted) read(r *bufio.Reader) error {
+	for len(p.Records) < maxPosted {
+		rec, err := readPosted(r)
+		if err != nil {
+			return fmt.Errorf("read record: %w", err)
+		}
+		p.Records = append(p.Records, rec)
+		if rec.Type == 'E' {
+			return nil
+		}
+	}
+	return errors.New("read record: too many")
+}
+
+// readPosted reads one record: type, length in base 128, data.
+func readPosted(r *bufio.Reader) (PostedRecord, error) {
+	kind, err := r.ReadByte()
+	if err != nil {
+		return PostedRecord{}, err
+	}
+	size := 0
+	for shift := 0; ; shift += 7 {
+		b, err := r.ReadByte()
+		if err != nil {
+			return PostedRecord{}, err
+		}
+		size |= int(b&0x7f) << shift
+		if b&0x80 == 0 {
+			break
+		}
+		if shift > 14 {
+			return PostedRecord{}, errors.New("length out of range")
+		}
+	}
+	if size > maxRecord {
+		return PostedRecord{}, errors.New("length out of range")
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return PostedRecord{}, err
+	}
+	return PostedRecord{Type: kind, Data: string(data)}, nil
+}

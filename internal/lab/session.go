@@ -1,0 +1,293 @@
+package lab
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A session runs one connection of a Server by its script.
+type session struct {
+	server *Server
+	conn   net.Conn
+	in     *bufio.Reader
+	dialog *Dialog
+
+	used     map[int]int
+	accepted int  // recipients of the transaction with a 2xx reply
+	lastCode byte // first digit of the last reply sent
+	goAhead  bool // a 3xx reply was sent in the current block
+	ended    bool
+}
+
+func newSession(s *Server, c net.Conn, d *Dialog) *session {
+	return &session{server: s, conn: c, in: bufio.NewReaderSize(c, 64<<10), dialog: d, used: make(map[int]int)}
+}
+
+// run serves the connection to its end.
+func (s *session) run() {
+	s.event(onConnect)
+	for !s.ended {
+		line, err := s.in.ReadBytes('\n')
+		if len(line) > 0 {
+			s.server.note(s.dialog, Got, line)
+		}
+		if err != nil {
+			s.end(err)
+			return
+		}
+		command := strings.TrimRight(string(line), "\r\n")
+		s.goAhead = false
+		s.event(command)
+		s.keepBooks(command)
+		if isVerb(command, "DATA") && s.goAhead && !s.ended {
+			s.body()
+		}
+	}
+}
+
+// isVerb tells whether a command line has that verb.
+func isVerb(command, verb string) bool {
+	got, _, _ := strings.Cut(command, " ")
+	return strings.EqualFold(got, verb)
+}
+
+// keepBooks counts accepted recipients.
+func (s *session) keepBooks(command string) {
+	switch {
+	case isVerb(command, "RCPT") && s.lastCode == '2':
+		s.accepted++
+	case isVerb(command, "MAIL"), isVerb(command, "RSET"), isVerb(command, "LHLO"):
+		s.accepted = 0
+	}
+}
+
+// body reads the content up to the final dot and answers it.
+func (s *session) body() {
+	total := 0
+	marks := s.server.script.bodyMarks(s.dialog.Number)
+	lineStart := true
+	for !s.ended {
+		piece, err := s.in.ReadSlice('\n')
+		if len(marks) > 0 && total+len(piece) >= marks[0] {
+			cut := marks[0] - total
+			s.server.note(s.dialog, Got, piece[:cut])
+			s.event(onBody + strconv.Itoa(marks[0]))
+			marks = marks[1:]
+			if s.ended {
+				return
+			}
+			s.server.note(s.dialog, Got, piece[cut:])
+		} else if len(piece) > 0 {
+			s.server.note(s.dialog, Got, piece)
+		}
+		total += len(piece)
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			s.end(err)
+			return
+		}
+		if lineStart && bytes.Equal(piece, []byte(".\r\n")) {
+			s.event(onDot)
+			s.accepted = 0
+			return
+		}
+		lineStart = err == nil
+	}
+}
+
+// event runs the block of an event, or the friendly default.
+func (s *session) event(name string) {
+	i := s.server.script.find(name, s.dialog.Number, s.used)
+	if i < 0 {
+		for _, line := range s.friendly(name) {
+			s.reply(line)
+		}
+		return
+	}
+	s.used[i]++
+	for _, step := range s.server.script.Rules[i].Steps {
+		if s.ended {
+			return
+		}
+		s.do(step)
+	}
+}
+
+// friendly returns the replies of a server that likes everything.
+func (s *session) friendly(event string) []string {
+	verb, _, _ := strings.Cut(event, " ")
+	switch strings.ToUpper(verb) {
+	case "CONNECT":
+		return []string{"220 lmtp.example.com LMTP ready"}
+	case "BODY":
+		return nil
+	case ".":
+		lines := make([]string, s.accepted)
+		for i := range lines {
+			lines[i] = fmt.Sprintf("250 2.0.0 Ok: stored %d", i+1)
+		}
+		return lines
+	case "LHLO":
+		return []string{"250-lmtp.example.com", "250-PIPELINING", "250-8BITMIME", "250 ENHANCEDSTATUSCODES"}
+	case "MAIL":
+		return []string{"250 2.1.0 Ok"}
+	case "RCPT":
+		return []string{"250 2.1.5 Ok"}
+	case "DATA":
+		return []string{"354 Go ahead"}
+	case "RSET", "NOOP", "XFORWARD":
+		return []string{"250 2.0.0 Ok"}
+	case "QUIT":
+		return []string{"221 2.0.0 Bye"}
+	}
+	return []string{"502 5.5.2 What?"}
+}
+
+// do performs one step.
+func (s *session) do(step Step) {
+	switch step.Do {
+	case "reply":
+		s.reply(step.Text)
+	case "send":
+		s.send([]byte(step.Text))
+	case "wait":
+		s.pause(step.Delay)
+	case "close":
+		s.takeWaiting()
+		s.stop("closed by server")
+	case "reset":
+		s.resetConn()
+		s.stop("reset by server")
+	case "half-close":
+		if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
+			_ = c.CloseWrite()
+		}
+		s.server.note(s.dialog, End, []byte("half-closed by server"))
+		_, _ = io.Copy(io.Discard, s.in)
+		s.stop("")
+	case "hang":
+		s.hang()
+	case "stall":
+		s.stall()
+	}
+}
+
+// reply sends one line and remembers its class.
+func (s *session) reply(line string) {
+	s.lastCode = line[0]
+	if line[0] == '3' {
+		s.goAhead = true
+	}
+	s.send([]byte(line + "\r\n"))
+}
+
+// send writes bytes as they are.
+func (s *session) send(data []byte) {
+	s.server.note(s.dialog, Sent, data)
+	if _, err := s.conn.Write(data); err != nil {
+		s.end(err)
+	}
+}
+
+// pause waits for a time, less if the server is closed meanwhile.
+func (s *session) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.C:
+			return
+		case <-tick.C:
+			s.server.mu.Lock()
+			closed := s.server.closed
+			s.server.mu.Unlock()
+			if closed {
+				s.stop("closed by lab")
+				return
+			}
+		}
+	}
+}
+
+// takeWaiting reads and forgets what has arrived, so that closing is no reset.
+func (s *session) takeWaiting() {
+	_ = s.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, _ = io.Copy(io.Discard, s.in)
+}
+
+// resetConn arranges that closing resets a TCP connection.
+func (s *session) resetConn() {
+	if c, ok := s.conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+}
+
+// hang reads to the end of the connection, answering nothing.
+func (s *session) hang() {
+	for {
+		line, err := s.in.ReadSlice('\n')
+		if len(line) > 0 {
+			s.server.note(s.dialog, Got, line)
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			s.end(err)
+			return
+		}
+	}
+}
+
+// stall waits for the client to go without reading anything.
+func (s *session) stall() {
+	for !s.ended {
+		gone := false
+		if raw, err := rawConn(s.conn); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+				n, err := unix.Poll(p, 0)
+				gone = err == nil && n > 0
+			})
+		} else {
+			gone = true
+		}
+		if gone {
+			s.end(io.EOF)
+			return
+		}
+		s.pause(20 * time.Millisecond)
+	}
+}
+
+// end records that the connection is over for a reason of the client's.
+func (s *session) end(err error) {
+	what := "closed by client"
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		what = "closed by lab"
+	case errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE):
+		what = "broken off by client"
+	case !errors.Is(err, io.EOF):
+		what = "broken: " + err.Error()
+	}
+	s.stop(what)
+}
+
+// stop records the end of the session.
+func (s *session) stop(what string) {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	if what != "" {
+		s.server.note(s.dialog, End, []byte(what))
+	}
+}
