@@ -1,0 +1,139 @@
+package queuefile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotExist is what [Open] wraps when the file is gone, which is normal: the
+// message may have been removed by the operator.
+var ErrNotExist = fs.ErrNotExist
+
+// ErrLocked is what [Open] wraps when somebody else holds an exclusive lock.
+var ErrLocked = errors.New("queue file is locked")
+
+// readyMode are the permission bits of a queue file that is complete; a file
+// still being written has fewer, a corrupt one has corruptMode.
+const (
+	readyMode   fs.FileMode = 0o700
+	corruptMode fs.FileMode = 0o400
+)
+
+// NotReadyError reports a queue file without the mode 0700: incomplete, or
+// marked as corrupt.
+type NotReadyError struct {
+	Path string
+	Mode fs.FileMode // permission bits found
+}
+
+func (e *NotReadyError) Error() string {
+	return fmt.Sprintf("%s: mode %04o: not a complete queue file", e.Path, e.Mode)
+}
+
+// NotRegularError reports something that is not a regular file.
+type NotRegularError struct {
+	Path  string
+	Owner uint32 // uid
+}
+
+func (e *NotRegularError) Error() string {
+	return fmt.Sprintf("%s: uid %d: not a regular file", e.Path, e.Owner)
+}
+
+// Info is what the file system says about a queue file.
+type Info struct {
+	Size    int64 // bytes
+	Owner   uint32
+	Links   uint64    // more than 1 for long is worth a warning
+	Changed time.Time // last change of the inode
+}
+
+// File is an open, locked queue file.
+type File struct {
+	f    *os.File
+	path string
+	info Info
+}
+
+// Open opens a queue file for delivery and takes a shared lock on it without
+// waiting. The file must be a regular one with mode 07xx (mail_open_ok). The
+// caller closes it when all recipients are settled; that drops the lock.
+func Open(path string) (*File, error) {
+	// Checked before the open, so that a corrupt file (mode 0400) is told
+	// from a missing permission, and a device is never opened.
+	before, err := check(path, func(st *unix.Stat_t) error { return unix.Lstat(path, st) })
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open queue file: %w", err)
+	}
+	file, err := lockAndCheck(f, path, before)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func lockAndCheck(f *os.File, path string, before *unix.Stat_t) (*File, error) {
+	fd := int(f.Fd())
+	after, err := check(path, func(st *unix.Stat_t) error { return unix.Fstat(fd, st) })
+	if err != nil {
+		return nil, err
+	}
+	if after.Dev != before.Dev || after.Ino != before.Ino {
+		return nil, fmt.Errorf("open queue file %s: replaced while opening it", path)
+	}
+	err = ignoringEINTR(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("lock queue file %s: %w", path, ErrLocked)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock queue file %s: %w", path, err)
+	}
+	return &File{f: f, path: path, info: Info{
+		Size:    after.Size,
+		Owner:   after.Uid,
+		Links:   uint64(after.Nlink),
+		Changed: time.Unix(after.Ctim.Unix()),
+	}}, nil
+}
+
+// check applies the rules of mail_open_ok to what stat reports.
+func check(path string, stat func(*unix.Stat_t) error) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	if err := ignoringEINTR(func() error { return stat(&st) }); err != nil {
+		return nil, &fs.PathError{Op: "stat queue file", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, &NotRegularError{Path: path, Owner: st.Uid}
+	}
+	if mode := fs.FileMode(st.Mode & 0o777); mode&readyMode != readyMode {
+		return nil, &NotReadyError{Path: path, Mode: mode}
+	}
+	return &st, nil
+}
+
+// Path returns the path that the file was opened with.
+func (f *File) Path() string { return f.path }
+
+// Info returns what was known about the file when it was opened.
+func (f *File) Info() Info { return f.info }
+
+// Close closes the file and drops the lock.
+func (f *File) Close() error { return f.f.Close() }
+
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
