@@ -1,0 +1,38 @@
+package config
+
+func saslRows(c *Config) []*Param {
+	return []*Param{
+		text("lmtp_sasl_password_maps", &c.LMTP.SASLPasswordMaps, "",
+			"Ordered tables with `user:password` per host or nexthop; mandatory when AUTH is on").since("2.2").notYet(),
+		text("lmtp_sasl_password_result_delimiter", &c.LMTP.SASLPasswordResultDelimiter, ":",
+			"Single character which splits the lookup result into user and password").min(1).max(1).since("3.9").notYet(),
+		text("lmtp_sasl_security_options", &c.LMTP.SASLSecurityOptions, "noplaintext, noanonymous",
+			"Mechanism properties demanded on plaintext sessions").since("2.2").notYet(),
+		text("lmtp_sasl_path", &c.LMTP.SASLPath, "",
+			"Argument for the SASL plug-in; the cyrus client ignores it").since("2.3").notYet(),
+		text("lmtp_sasl_tls_security_options", &c.LMTP.SASLTLSSecurityOptions, "$lmtp_sasl_security_options",
+			"Mechanism properties demanded when TLS is on but peer is not matched").since("2.3").notYet(),
+		text("lmtp_sasl_tls_verified_security_options", &c.LMTP.SASLTLSVerifiedSecurityOptions, "$lmtp_sasl_tls_security_options",
+			"Mechanism properties demanded when TLS is on and certificate matched").since("2.3").notYet(),
+		text("lmtp_sasl_mechanism_filter", &c.LMTP.SASLMechanismFilter, "",
+			"String list (with `!`) limiting which offered mechanisms are considered").since("2.3").notYet(),
+		text("lmtp_sasl_type", &c.LMTP.SASLType, "cyrus",
+			"SASL plug-in name; only `cyrus` has a client").min(1).since("2.3").notYet(),
+		text("lmtp_sasl_auth_cache_name", &c.LMTP.SASLAuthCacheName, "",
+			"`proxy:` table that remembers 535 failures").since("2.5").notYet(),
+		text("cyrus_sasl_config_path", &c.CyrusSASLConfigPath, "",
+			"Search path for Cyrus SASL application config").since("2.5").noEffect(),
+		period("lmtp_sasl_auth_cache_time", &c.LMTP.SASLAuthCacheTime, "90d",
+			"Age limit of 535 cache entries; 0 allowed").since("2.5").notYet(),
+		yesno("lmtp_sasl_auth_enable", &c.LMTP.SASLAuthEnable, "no",
+			"Enable AUTH").since("2.2").notYet(),
+		yesno("lmtp_sender_dependent_authentication", &c.LMTP.SenderDependentAuthentication, "no",
+			"Adds sender to cache keys; sender is NOT used for the password lookup in lmtp mode").since("2.3").notYet(),
+		yesno("lmtp_sasl_auth_soft_bounce", &c.LMTP.SASLAuthSoftBounce, "yes",
+			"Turn a 5xx AUTH failure into a deferral").since("2.5").notYet(),
+		yesno("lmtp_send_dummy_mail_auth", &c.LMTP.SendDummyMailAuth, "no",
+			"Add AUTH=<> to MAIL after AUTH").since("2.9").notYet(),
+		yesno("send_cyrus_sasl_authzid", &c.SendCyrusSASLAuthzID, "no",
+			"Send the login name also as authorisation id").since("2.4").notYet(),
+	}
+}
