@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -13,15 +14,19 @@ import (
 // Limits bounds what a Reader takes from a peer. A zero field stands for the
 // value of DefaultLimits.
 type Limits struct {
-	Name  int // bytes of a name
-	Value int // bytes of a value
-	Count int // attributes of one list
+	Name  int   // bytes of a name
+	Value int   // bytes of a value
+	Count int   // attributes of one list
+	Total int64 // bytes of all lists that the Reader reads
 }
 
 // DefaultLimits holds far more than any Postfix sends: names are shorter than
 // 30 bytes, the longest list has 23 attributes, and addresses and server
-// replies are cut by line_length_limit (2048 by default) or smtp_line_limit.
-func DefaultLimits() Limits { return Limits{Name: 128, Value: 256 << 10, Count: 256} }
+// replies are cut by line_length_limit (2048 by default). The total has no
+// bound: lists without number may go over a connection.
+func DefaultLimits() Limits {
+	return Limits{Name: 128, Value: 256 << 10, Count: 256, Total: math.MaxInt64}
+}
 
 // Mode says what a Reader does with attributes that it was not asked for.
 type Mode int
@@ -44,6 +49,7 @@ type Reader struct {
 	mode   Mode
 	err    error
 
+	total  int64  // bytes of names and values so far
 	count  int    // attributes of this list so far
 	inside bool   // at least one byte of this list was read
 	peeked bool   // name holds the name of the next attribute
@@ -58,6 +64,7 @@ func NewReader(r io.Reader, limits Limits) *Reader {
 	limits.Name = orDefault(limits.Name, def.Name)
 	limits.Value = orDefault(limits.Value, def.Value)
 	limits.Count = orDefault(limits.Count, def.Count)
+	limits.Total = orDefault(limits.Total, def.Total)
 	src, ok := r.(*bufio.Reader)
 	if !ok {
 		src = bufio.NewReader(r)
@@ -65,7 +72,7 @@ func NewReader(r io.Reader, limits Limits) *Reader {
 	return &Reader{src: src, limits: limits}
 }
 
-func orDefault(v, def int) int {
+func orDefault[T int | int64](v, def T) T {
 	if v <= 0 {
 		return def
 	}
@@ -223,6 +230,10 @@ func (r *Reader) text(max int, attribute string) (string, bool) {
 		chunk, err := r.src.ReadSlice(0)
 		if len(chunk) > 0 {
 			r.inside = true
+		}
+		if r.total += int64(len(chunk)); r.total > r.limits.Total {
+			r.fail(&FormatError{attribute, fmt.Sprintf("more than %d bytes in all", r.limits.Total)})
+			return "", false
 		}
 		if len(long)+len(chunk) > max+1 {
 			r.fail(&FormatError{attribute, fmt.Sprintf("longer than %d bytes", max)})

@@ -63,8 +63,7 @@ func Read(r io.Reader, limits Limits) (*Request, error) {
 	if limits.Bytes <= 0 {
 		limits.Bytes = def.Bytes
 	}
-	bounded := &boundedReader{src: r, left: limits.Bytes}
-	in := attr.NewReader(bounded, attr.Limits{Value: limits.Value})
+	in := attr.NewReader(r, attr.Limits{Value: limits.Value, Total: limits.Bytes})
 
 	req, count, err := readCommon(in)
 	if errors.Is(err, io.EOF) {
@@ -167,26 +166,4 @@ func Finish(w io.Writer, status int, hop dsn.Diagnosis) error {
 		return fmt.Errorf("send delivery status: %w", err)
 	}
 	return nil
-}
-
-// errTooLong says that a request exceeds Limits.Bytes.
-var errTooLong = errors.New("request too long")
-
-// boundedReader is an io.LimitReader whose end is an error and not the end of
-// the stream.
-type boundedReader struct {
-	src  io.Reader
-	left int64
-}
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooLong
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.src.Read(p)
-	b.left -= int64(n)
-	return n, err
 }
