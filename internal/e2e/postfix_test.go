@@ -1,0 +1,409 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// postfix is one private Postfix instance.
+//
+// Recipient domains name the destination, so that no test has to edit a table (see route):
+//
+//	user@SOCKET.SERVICE.sock.test   transport SERVICE, unix:private/SOCKET
+//	user@pPORT.SERVICE.port.test    transport SERVICE, inet:[127.0.0.1]:PORT
+//
+// SERVICE is the master.cf service: "lmtp", or what options.services adds.
+type postfix struct {
+	t     *testing.T
+	dir   string // holds everything
+	agent agent
+	ports map[string]int // "smtp" and each of options.smtpd
+	log   *mailLog
+	wrap  []string // words before each command: see enterNamespace
+}
+
+// options of an instance; the zero value is the agent under test, as Debian
+// installs it (chroot y, default process limit).
+type options struct {
+	agent    agent             // none: the agent under test
+	noChroot bool              // the chroot column of service lmtp
+	maxproc  string            // the process limit column of service lmtp; "" is "-"
+	args     []string          // further words of service lmtp's command
+	services map[string]string // further services of the agent: name to "chroot maxproc words…"
+	smtpd    map[string]string // further smtpd listeners: name to options
+	main     []string          // further main.cf lines
+	syslog   bool              // log by syslog(3), in a mount namespace of its own
+}
+
+// startPostfix makes and starts an instance that is stopped with the test.
+func startPostfix(t *testing.T, o options) *postfix {
+	t.Helper()
+	need(t, systemDaemons()+"/lmtp")
+	if o.agent.name == "" {
+		o.agent = underTest(t)
+	}
+	dir := tempDir(t)
+	p := &postfix{t: t, dir: dir, agent: o.agent, ports: map[string]int{"smtp": freePort(t)},
+		log: &mailLog{path: filepath.Join(dir, "log", "mail.log")}}
+	for name := range o.smtpd {
+		p.ports[name] = freePort(t)
+	}
+	p.makeDirs()
+	p.writeMain(o)
+	p.writeMaster(o)
+	p.serveRoutes()
+	if o.syslog {
+		p.useSyslog()
+	}
+	t.Cleanup(p.shutdown)
+	reaper(t, dir)
+	p.start()
+	return p
+}
+
+func (p *postfix) conf() string { return filepath.Join(p.dir, "conf") }
+func (p *postfix) queue(names ...string) string {
+	return filepath.Join(append([]string{p.dir, "queue"}, names...)...)
+}
+
+// systemDaemons is the machine's daemon_directory.
+func systemDaemons() string {
+	out, err := exec.Command("/usr/sbin/postconf", "-dh", "daemon_directory").Output()
+	if err != nil {
+		return "/usr/lib/postfix/sbin"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// account returns the numeric ids of a user.
+func account(t *testing.T, name string) (uid, gid int) {
+	t.Helper()
+	u, err := user.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ = strconv.Atoi(u.Uid)
+	gid, _ = strconv.Atoi(u.Gid)
+	return uid, gid
+}
+
+// makeDirs makes the directories as postfix-files lists them, with the links
+// to Postfix's daemons and the files that Debian copies into the chroot.
+func (p *postfix) makeDirs() {
+	p.t.Helper()
+	uid, _ := account(p.t, "postfix")
+	group, err := user.LookupGroup("postdrop")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	postdrop, _ := strconv.Atoi(group.Gid)
+	type d struct {
+		name     string
+		mode     os.FileMode
+		uid, gid int
+	}
+	dirs := []d{{"conf", 0o755, 0, 0}, {"meta", 0o755, 0, 0}, {"daemon", 0o755, 0, 0},
+		{"log", 0o755, 0, 0}, {"data", 0o700, uid, 0}, {"queue", 0o755, 0, 0},
+		{"queue/pid", 0o755, 0, 0}, {"queue/etc", 0o755, 0, 0},
+		{"queue/maildrop", 0o730, uid, postdrop}, {"queue/public", 0o710, uid, postdrop}}
+	for _, name := range strings.Fields("active bounce corrupt defer deferred flush hold incoming private saved trace") {
+		dirs = append(dirs, d{"queue/" + name, 0o700, uid, 0})
+	}
+	for _, d := range dirs {
+		path := filepath.Join(p.dir, d.name)
+		p.must(os.Mkdir(path, 0o755))
+		p.must(os.Chown(path, d.uid, d.gid))
+		p.must(os.Chmod(path, d.mode))
+	}
+	for _, name := range []string{"hosts", "services", "resolv.conf", "nsswitch.conf", "localtime"} {
+		if data, err := os.ReadFile("/etc/" + name); err == nil {
+			p.must(os.WriteFile(p.queue("etc", name), data, 0o644))
+		}
+	}
+	p.installDaemons()
+}
+
+// installDaemons fills the private daemon_directory.
+func (p *postfix) installDaemons() {
+	p.t.Helper()
+	system := systemDaemons()
+	entries, err := os.ReadDir(system)
+	p.must(err)
+	for _, e := range entries {
+		if p.agent.path != "" && e.Name() == p.agent.file {
+			continue
+		}
+		p.must(os.Symlink(filepath.Join(system, e.Name()), filepath.Join(p.dir, "daemon", e.Name())))
+	}
+	if p.agent.path != "" {
+		data, err := os.ReadFile(p.agent.path)
+		p.must(err)
+		p.must(os.WriteFile(filepath.Join(p.dir, "daemon", p.agent.file), data, 0o755))
+	}
+	// Table types that are loaded at run time are listed here.
+	for _, name := range []string{"dynamicmaps.cf", "postfix-files"} {
+		if data, err := os.ReadFile("/etc/postfix/" + name); err == nil {
+			p.must(os.WriteFile(filepath.Join(p.dir, "meta", name), data, 0o644))
+		}
+	}
+}
+
+// writeMain writes main.cf. A parameter of o.main replaces ours: the last
+// definition wins.
+func (p *postfix) writeMain(o options) {
+	p.t.Helper()
+	lines := []string{
+		"compatibility_level = 3.6",
+		"queue_directory = " + p.queue(),
+		"data_directory = " + p.dir + "/data",
+		"daemon_directory = " + p.dir + "/daemon",
+		"meta_directory = " + p.dir + "/meta",
+		"maillog_file = " + p.log.path,
+		"maillog_file_prefixes = " + p.dir,
+		"myhostname = mx.e2e.test",
+		"mydestination =",
+		"myorigin = $myhostname",
+		"mynetworks = 127.0.0.0/8",
+		"inet_interfaces = 127.0.0.1",
+		"inet_protocols = ipv4",
+		"notify_classes =",
+		"alias_maps =",
+		"alias_database =",
+		"local_recipient_maps =",
+		"smtpd_peername_lookup = no",
+		"smtpd_relay_restrictions = permit_mynetworks, reject",
+		"smtpd_client_connection_count_limit = 0",
+		// What no test addresses on purpose, such as the bounce of a bounce, ends here.
+		"relay_domains = test",
+		"relay_transport = discard:",
+		"transport_maps = socketmap:unix:" + p.conf() + "/routes:route",
+		// Retries are asked for by the tests; they shall not have to wait for timers.
+		"queue_run_delay = 2s",
+		"minimal_backoff_time = 1s",
+		"maximal_backoff_time = 300s",
+		"transport_retry_time = 1s",
+		"service_throttle_time = 2s",
+		// As many parallel deliveries as a test has messages, within the process limit.
+		"initial_destination_concurrency = 20",
+		"qmgr_message_active_limit = 20000",
+		"in_flow_delay = 0",
+	}
+	if o.syslog {
+		lines = append(lines, "maillog_file =")
+	}
+	var text []byte
+	last := map[string]int{} // postfix warns about what is defined twice
+	lines = append(lines, o.main...)
+	for i, line := range lines {
+		last[strings.TrimSpace(strings.SplitN(line, "=", 2)[0])] = i
+	}
+	for i, line := range lines {
+		if last[strings.TrimSpace(strings.SplitN(line, "=", 2)[0])] == i {
+			text = append(text, line+"\n"...)
+		}
+	}
+	p.must(os.WriteFile(p.conf()+"/main.cf", text, 0o644))
+}
+
+// writeMaster writes master.cf.
+func (p *postfix) writeMaster(o options) {
+	p.t.Helper()
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("127.0.0.1:%d inet n - n - - smtpd", p.ports["smtp"])
+	for name, words := range o.smtpd {
+		line("127.0.0.1:%d inet n - n - - smtpd %s", p.ports[name], words)
+	}
+	b.WriteString(`pickup    unix  n - n 60 1 pickup
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 300 1 qmgr
+tlsmgr    unix  - - n 1000? 1 tlsmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+showq     unix  n - n - - showq
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+anvil     unix  - - n - 1 anvil
+scache    unix  - - n - 1 scache
+postlog   unix-dgram n - n - 1 postlogd
+`)
+	chroot, maxproc := "y", "-"
+	if o.noChroot {
+		chroot = "n"
+	}
+	if o.maxproc != "" {
+		maxproc = o.maxproc
+	}
+	line("lmtp unix - - %s - %s %s %s", chroot, maxproc, p.agent.file, strings.Join(o.args, " "))
+	for name, words := range o.services {
+		f := strings.SplitN(words, " ", 3)
+		line("%s unix - - %s - %s %s %s", name, f[0], f[1], p.agent.file, strings.Join(f[2:], " "))
+	}
+	p.must(os.WriteFile(p.conf()+"/master.cf", []byte(b.String()), 0o644))
+}
+
+func (p *postfix) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// command prepares a command of the instance.
+func (p *postfix) command(name string, args ...string) *exec.Cmd {
+	words := append(append(slices.Clone(p.wrap), name), args...)
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.conf(), "LC_ALL=C")
+	return cmd
+}
+
+// run runs a command of the instance and returns what it prints.
+func (p *postfix) run(name string, args ...string) string {
+	p.t.Helper()
+	cmd := p.command(name, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		p.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+// start runs "postfix start" and waits for the greeting of each smtpd.
+func (p *postfix) start() {
+	p.t.Helper()
+	// Without the integrity check, which takes longer than all the rest.
+	p.must(os.WriteFile(p.queue("quick-start"), nil, 0o600))
+	p.run("postfix", "-c", p.conf(), "start")
+	for name, port := range p.ports {
+		eventually(p.t, soon, name+" to listen", func() bool {
+			c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+			if err != nil {
+				return false
+			}
+			c.Close()
+			return true
+		})
+	}
+}
+
+// stop runs "postfix stop", and returns when that does.
+func (p *postfix) stop() {
+	p.t.Helper()
+	p.run("postfix", "-c", p.conf(), "stop")
+}
+
+// reload runs "postfix reload".
+func (p *postfix) reload() {
+	p.t.Helper()
+	p.run("postfix", "-c", p.conf(), "reload")
+}
+
+// set edits main.cf with postconf(1); it needs a reload.
+func (p *postfix) set(settings ...string) {
+	p.t.Helper()
+	p.run("postconf", append([]string{"-c", p.conf(), "-e"}, settings...)...)
+}
+
+// flush has the queue manager try all mail again.
+func (p *postfix) flush() {
+	p.t.Helper()
+	p.run("postqueue", "-c", p.conf(), "-f")
+}
+
+// retry has the queue manager try one message again.
+func (p *postfix) retry(queueID string) {
+	p.t.Helper()
+	p.run("postqueue", "-c", p.conf(), "-i", queueID)
+}
+
+// mailq returns the listing of the queue.
+func (p *postfix) mailq() string {
+	p.t.Helper()
+	return p.run("postqueue", "-c", p.conf(), "-p")
+}
+
+// queued reports the number of messages in the queue, by their files.
+func (p *postfix) queued() int {
+	n := 0
+	for _, name := range []string{"maildrop", "incoming", "active", "deferred", "hold", "corrupt"} {
+		filepath.WalkDir(p.queue(name), func(_ string, e os.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				n++
+			}
+			return nil
+		})
+	}
+	return n
+}
+
+// file returns the path of a message's queue file, or "".
+func (p *postfix) file(queueID string) string {
+	for _, pattern := range []string{"*/" + queueID, "*/?/" + queueID, "*/?/?/" + queueID} {
+		matches, _ := filepath.Glob(p.queue(pattern))
+		for _, m := range matches {
+			switch name, _ := filepath.Rel(p.queue(), m); strings.SplitN(name, "/", 2)[0] {
+			case "active", "incoming", "deferred", "hold", "corrupt":
+				return m
+			}
+		}
+	}
+	return ""
+}
+
+// empty waits until the queue is empty.
+func (p *postfix) empty() {
+	p.t.Helper()
+	if !within(later, func() bool { return p.queued() == 0 }) {
+		p.t.Fatalf("the queue does not become empty:\n%s", p.mailq())
+	}
+}
+
+// agents lists the processes of the agent that live now.
+func (p *postfix) agents() []process {
+	var list []process
+	name := p.agent.file[:min(15, len(p.agent.file))]
+	for _, proc := range processes(p.dir) {
+		if proc.command == name {
+			list = append(list, proc)
+		}
+	}
+	return list
+}
+
+// shutdown ends the instance however the test ended.
+func (p *postfix) shutdown() {
+	if p.t.Failed() {
+		p.t.Logf("the end of the mail log:\n%s", p.log.last(60))
+	}
+	killAll(p.t, p.dir)
+}
+
+// freePort returns a port of 127.0.0.1 that is free now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
