@@ -106,7 +106,7 @@ func (l *Lab) build() error {
 	if err := l.makeDirs(); err != nil {
 		return err
 	}
-	if err := l.writeConfig(); err != nil {
+	if err := l.Configure(nil); err != nil {
 		return err
 	}
 	if l.postlog, err = newPostlog(l); err != nil {
@@ -181,9 +181,9 @@ func (l *Lab) ids() (uid, gid int, err error) {
 	return uid, gid, errors.Join(err1, err2)
 }
 
-// writeConfig writes main.cf, the caller's lines last so that they win, and a
-// master.cf with the one service.
-func (l *Lab) writeConfig() error {
+// Configure writes main.cf again: the lab's own lines, those of Options.MainCF,
+// then further ones; later lines win. Processes that run already do not notice.
+func (l *Lab) Configure(further []string) error {
 	lines := []string{
 		"compatibility_level = 3.6",
 		"queue_directory = " + l.queue,
@@ -204,11 +204,23 @@ func (l *Lab) writeConfig() error {
 		lines = append(lines, "mail_owner = "+l.opts.User)
 	}
 	lines = append(lines, l.opts.MainCF...)
+	lines = append(lines, further...)
 	text := strings.Join(lines, "\n") + "\n"
-	if err := os.WriteFile(filepath.Join(l.config, "main.cf"), []byte(text), 0o644); err != nil {
+	if err := writeOld(filepath.Join(l.config, "main.cf"), text); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(l.config, "master.cf"), []byte(l.masterCF()), 0o644)
+	return writeOld(filepath.Join(l.config, "master.cf"), l.masterCF())
+}
+
+// writeOld writes a file that looks as if it had not been touched lately: while
+// a file is young, Postfix's programs read it again and again, for seconds, in
+// case that somebody is still writing.
+func writeOld(path, text string) error {
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return err
+	}
+	old := time.Now().Add(-time.Hour)
+	return os.Chtimes(path, old, old)
 }
 
 // masterCF returns the master.cf entry of the service.
@@ -264,14 +276,14 @@ func (l *Lab) Processes() []ProcessEvent {
 // is replaced and later processes belong to a new generation.
 func (l *Lab) Reload() error { return l.master.newGeneration() }
 
-// Retire closes the status connection and waits until every process is gone:
-// the quiet end, for a look at the exit status of idle processes. No process
-// is started after it.
+// settleTime is how long Retire waits for processes to say AVAIL.
+const settleTime = time.Second
+
+// Retire waits a little until every process has said AVAIL, closes the status
+// connection and waits until they are gone: the quiet end, for a look at the
+// exit status of idle processes. No process is started after it.
 func (l *Lab) Retire(ctx context.Context) error {
-	l.master.mu.Lock()
-	l.master.stopped = true
-	l.master.changed.Broadcast()
-	l.master.mu.Unlock()
+	l.master.settle(settleTime)
 	if err := l.Reload(); err != nil {
 		return err
 	}

@@ -20,7 +20,6 @@ type master struct {
 	lab      *Lab
 	listener *os.File // non-blocking, shared with the children
 	flow     [2]int
-	stopping chan struct{}
 	loopDone chan struct{}
 
 	mu         sync.Mutex
@@ -33,7 +32,8 @@ type master struct {
 	avail      int
 	throttled  time.Time // no new process before this moment
 	events     []ProcessEvent
-	stopped    bool
+	stopping   bool // no further process is started
+	stopped    bool // stop was called
 	spawnErr   error
 }
 
@@ -43,7 +43,6 @@ func newMaster(l *Lab) (*master, error) {
 		lab:      l,
 		flow:     [2]int{-1, -1},
 		theirs:   -1,
-		stopping: make(chan struct{}),
 		loopDone: make(chan struct{}),
 		children: make(map[int]*child),
 		groups:   make(map[int]bool),
@@ -154,7 +153,7 @@ func (m *master) note(pid int, generation uint32, what string) {
 // Caller holds mu.
 func (m *master) wanted() bool {
 	limit := m.lab.opts.ProcessLimit
-	return !m.stopped && m.avail <= 0 &&
+	return !m.stopping && m.avail <= 0 &&
 		(limit == Unlimited || len(m.children) < limit) &&
 		time.Now().After(m.throttled)
 }
@@ -164,12 +163,12 @@ func (m *master) watch() {
 	defer close(m.loopDone)
 	for {
 		m.mu.Lock()
-		for !m.wanted() && !m.stopped {
+		for !m.wanted() && !m.stopping {
 			m.changed.Wait()
 		}
-		stopped := m.stopped
+		stopping := m.stopping
 		m.mu.Unlock()
-		if stopped {
+		if stopping {
 			return
 		}
 		if err := m.waitClient(); err != nil {
@@ -231,7 +230,7 @@ func (m *master) reap(c *child) {
 		m.avail--
 	}
 	m.note(c.pid, c.generation, what)
-	if !good && c.uses == 0 && !m.stopped {
+	if !good && c.uses == 0 && !m.stopping {
 		m.throttle()
 	}
 	close(c.done)
@@ -285,7 +284,7 @@ func (m *master) stop(ctx context.Context) {
 		m.mu.Unlock()
 		return
 	}
-	m.stopped = true
+	m.stopped, m.stopping = true, true
 	m.changed.Broadcast()
 	m.mu.Unlock()
 	m.signal(unix.SIGTERM)
@@ -294,6 +293,20 @@ func (m *master) stop(ctx context.Context) {
 		m.waitGone(context.Background())
 	}
 	m.release()
+}
+
+// settle ends the starting of processes and waits until all are available.
+func (m *master) settle(limit time.Duration) {
+	late := time.AfterFunc(limit, m.changed.Broadcast)
+	defer late.Stop()
+	deadline := time.Now().Add(limit)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopping = true
+	m.changed.Broadcast()
+	for m.avail < len(m.children) && time.Now().Before(deadline) {
+		m.changed.Wait()
+	}
 }
 
 // signal sends a signal to every process group that still has members.

@@ -135,6 +135,9 @@ func (c *Client) Finish() (res Result, err error) {
 	return res, nil
 }
 
+// CloseWrite ends what the agent can read.
+func (c *Client) CloseWrite() error { return c.Conn.(*net.UnixConn).CloseWrite() }
+
 // Close closes the connection.
 func (c *Client) Close() error {
 	c.stop()

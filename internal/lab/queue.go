@@ -130,7 +130,7 @@ type fileBuilder struct {
 func buildFile(msg *Message, now time.Time) *fileBuilder {
 	b := new(fileBuilder)
 	b.add('C', strings.Repeat(" ", 95))
-	b.add('T', fmt.Sprintf("%d %d", now.Unix(), now.Nanosecond()/1000))
+	b.add('T', fmt.Sprintf("%010d %06d", now.Unix(), now.Nanosecond()/1000))
 	b.add('A', "rewrite_context=local")
 	b.add('S', msg.Sender)
 	for _, r := range msg.Recipients {

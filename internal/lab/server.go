@@ -16,12 +16,13 @@ import (
 
 // A Server is an LMTP server that follows a Script.
 type Server struct {
-	name    string
-	script  *Script
-	path    string // of a UNIX-domain socket, relative to the queue directory
-	address *net.TCPAddr
-	ln      net.Listener
-	wg      sync.WaitGroup
+	name     string
+	script   *Script
+	path     string // of a UNIX-domain socket, relative to the queue directory
+	address  *net.TCPAddr
+	ln       net.Listener
+	reserved *os.File // a bound TCP socket that does not listen
+	wg       sync.WaitGroup
 
 	mu      sync.Mutex
 	dialogs []*Dialog
@@ -85,7 +86,9 @@ func (l *Lab) Serve(name string, script *Script) (*Server, error) {
 // listen makes the socket, or whatever the script wants instead of one.
 func (s *Server) listen(l *Lab) (err error) {
 	switch s.script.Listen {
-	case "tcp", "refused":
+	case "refused":
+		return s.reserve()
+	case "tcp":
 		s.ln, err = net.Listen("tcp", net.JoinHostPort(s.script.Address, "0"))
 		if err != nil {
 			return err
@@ -107,11 +110,34 @@ func (s *Server) listen(l *Lab) (err error) {
 			return errors.Join(err, ln.Close())
 		}
 	}
-	if s.script.Listen == "refused" || s.script.Listen == "stale" {
+	if s.script.Listen == "stale" {
 		err = s.ln.Close()
 		s.ln = nil
 	}
 	return err
+}
+
+// reserve takes a TCP port without listening on it: connections to it are
+// refused, and nobody else can get it.
+func (s *Server) reserve() error {
+	ip := net.ParseIP(s.script.Address).To4()
+	if ip == nil {
+		return fmt.Errorf("%q is no IPv4 address", s.script.Address)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	s.reserved = os.NewFile(uintptr(fd), "reserved")
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte(ip)}); err != nil {
+		return err
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	s.address = &net.TCPAddr{IP: ip, Port: sa.(*unix.SockaddrInet4).Port}
+	return nil
 }
 
 // Destination returns the server's place as a delivery request names it:
@@ -239,6 +265,9 @@ func (s *Server) Close() error {
 	var err error
 	if s.ln != nil {
 		err = s.ln.Close()
+	}
+	if s.reserved != nil {
+		err = errors.Join(err, s.reserved.Close())
 	}
 	s.wg.Wait()
 	return err

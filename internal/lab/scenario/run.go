@@ -1,0 +1,226 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"postlmtp/internal/lab"
+	"postlmtp/internal/request"
+
+	"golang.org/x/sys/unix"
+)
+
+// Observed is what was seen of an agent: a text for each facet.
+type Observed map[string]string
+
+// A Config says what to run scenarios with.
+type Config struct {
+	Agent  string   // file name of the agent's binary
+	MainCF []string // further lines of main.cf, before those of the scenario
+	Stderr *os.File // the agent's standard error
+}
+
+// Run runs a scenario against an agent and returns what was to be seen.
+func (s *Scenario) Run(ctx context.Context, cfg Config) (Observed, error) {
+	r := &run{plan: &s.plan, recipients: make(map[string][]request.Recipient)}
+	defer r.close()
+	if err := r.start(cfg); err != nil {
+		return nil, fmt.Errorf("run scenario %s: %w", s.Name, err)
+	}
+	for i := range s.plan.requests {
+		if err := r.request(ctx, i); err != nil {
+			return nil, fmt.Errorf("run scenario %s: request %d: %w", s.Name, i+1, err)
+		}
+	}
+	if err := r.finish(ctx); err != nil {
+		return nil, fmt.Errorf("run scenario %s: %w", s.Name, err)
+	}
+	return r.observe()
+}
+
+// A run is one run of a scenario.
+type run struct {
+	plan       *plan
+	lab        *lab.Lab
+	servers    []*lab.Server
+	ids        []string                       // queue files made
+	recipients map[string][]request.Recipient // of each queue file
+	status     strings.Builder
+}
+
+// start builds the lab and its servers, then writes the settings, which may
+// name the servers' places.
+func (r *run) start(cfg Config) (err error) {
+	opts := r.plan.options
+	opts.Agent, opts.Stderr = cfg.Agent, cfg.Stderr
+	if r.lab, err = lab.New("", opts); err != nil {
+		return err
+	}
+	for _, sp := range r.plan.servers {
+		srv, err := r.lab.Serve(sp.name, sp.script)
+		if err != nil {
+			return err
+		}
+		r.servers = append(r.servers, srv)
+	}
+	settings := slices.Clone(cfg.MainCF)
+	for _, line := range r.plan.settings {
+		settings = append(settings, r.expand(line))
+	}
+	return r.lab.Configure(settings)
+}
+
+// expand replaces {NAME} by the place of a server and {NAME.port} by its port.
+func (r *run) expand(text string) string {
+	for _, srv := range r.servers {
+		text = strings.ReplaceAll(text, "{"+srv.Name()+"}", srv.Destination())
+		text = strings.ReplaceAll(text, "{"+srv.Name()+".port}", fmt.Sprint(srv.Port()))
+	}
+	return strings.ReplaceAll(text, "{dir}", r.lab.Dir())
+}
+
+// request makes the queue file of a request, delivers it and notes the status.
+func (r *run) request(ctx context.Context, i int) error {
+	rp := &r.plan.requests[i]
+	req, err := r.lab.Queue(rp.message)
+	if err != nil {
+		return err
+	}
+	r.ids = append(r.ids, req.QueueID)
+	r.recipients[req.QueueID] = slices.Clone(req.Recipients)
+	rp.complete(req, r.expand)
+	if !rp.set["nexthop"] && len(r.servers) > 0 {
+		req.Nexthop = r.servers[0].Destination()
+	}
+	undo, err := r.spoil(rp.file, req)
+	if err != nil {
+		return err
+	}
+	defer undo()
+	if err := wait(ctx, rp.pause); err != nil {
+		return err
+	}
+	res, err := r.deliver(ctx, rp, req)
+	if ctx.Err() != nil {
+		return err
+	}
+	r.noteStatus(i, res, err)
+	return nil
+}
+
+// wait waits for a time.
+func wait(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// deliver sends the request, or the bytes that stand in for it.
+func (r *run) deliver(ctx context.Context, rp *requestPlan, req *request.Request) (lab.Result, error) {
+	if rp.raw == nil {
+		return r.lab.Deliver(ctx, req)
+	}
+	c, err := r.lab.Connect(ctx)
+	if err != nil {
+		return lab.Result{}, err
+	}
+	defer c.Close()
+	if _, err := c.Conn.Write(rp.raw); err != nil {
+		return lab.Result{}, err
+	}
+	if err := c.CloseWrite(); err != nil {
+		return lab.Result{}, err
+	}
+	return c.Finish()
+}
+
+// spoil does to the queue file what the "file" key says.
+func (r *run) spoil(how string, req *request.Request) (undo func(), err error) {
+	path := filepath.Join(r.lab.QueueDirectory(), "active", req.QueueID)
+	undo = func() {}
+	switch how {
+	case "":
+	case "absent":
+		err = os.Remove(path)
+	case "not-ready":
+		err = os.Chmod(path, 0o600)
+	case "locked":
+		var f *os.File
+		if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+			return nil, err
+		}
+		undo = func() { f.Close() }
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	default:
+		err = fmt.Errorf("file: unknown word %q", how)
+	}
+	return undo, err
+}
+
+// noteStatus writes down how a request ended.
+func (r *run) noteStatus(i int, res lab.Result, err error) {
+	b := &r.status
+	fmt.Fprintf(b, "request %d: ", i+1)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET):
+		b.WriteString("no status\n")
+	case errors.Is(err, io.EOF):
+		b.WriteString("no greeting\n")
+	case err != nil:
+		fmt.Fprintf(b, "%v\n", err)
+	default:
+		fmt.Fprintf(b, "status %d\n", res.Status)
+		h := res.Hop
+		for _, p := range [][2]string{
+			{"status", h.Status}, {"diag_type", h.DiagType}, {"diag_text", h.DiagText},
+			{"mta_type", h.MTAType}, {"mta_mname", h.MTAName}, {"action", h.Action}, {"reason", h.Reason},
+		} {
+			if p[1] != "" {
+				fmt.Fprintf(b, "  %s: %s\n", p[0], p[1])
+			}
+		}
+	}
+}
+
+// retireTime is what an idle agent gets to go away in.
+const retireTime = 5 * time.Second
+
+// finish lets the agent go and waits until the servers have seen it.
+func (r *run) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, retireTime)
+	defer cancel()
+	if err := r.lab.Retire(ctx); err != nil {
+		return err
+	}
+	for _, srv := range r.servers {
+		if !srv.WaitIdle(ctx.Done()) {
+			return fmt.Errorf("wait for the end of connections to %s: %w", srv.Name(), ctx.Err())
+		}
+	}
+	return nil
+}
+
+// close ends everything.
+func (r *run) close() {
+	for _, srv := range r.servers {
+		srv.Close()
+	}
+	if r.lab != nil {
+		r.lab.Close()
+	}
+}

@@ -1,0 +1,90 @@
+package lab_test
+
+import (
+	"context"
+	"debug/buildinfo"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"postlmtp/internal/lab/scenario"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scenarios expect from what the agent does")
+
+// scenarioTime bounds the run of one scenario.
+const scenarioTime = 60 * time.Second
+
+// TestScenarios runs every scenario against our agent, or against the one that
+// the environment variable POSTLMTP_AGENT names. What Postfix's own agent does
+// is in the "expect" sections of a file, and what ours does in place of it, on
+// purpose, in its "ours" sections.
+func TestScenarios(t *testing.T) {
+	agent, ours := theAgent(t)
+	cfg := scenario.Config{Agent: agent, Stderr: os.Stderr}
+	if ours {
+		cfg.MainCF = []string{"postlmtp_process_concurrency = 1"}
+	}
+	files, err := filepath.Glob("../../testdata/scenarios/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatal("no scenarios")
+	}
+	for _, path := range files {
+		s, err := scenario.Load(path)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			runScenario(t, s, path, cfg, ours)
+		})
+	}
+}
+
+func runScenario(t *testing.T, s *scenario.Scenario, path string, cfg scenario.Config, ours bool) {
+	ctx, cancel := context.WithTimeout(t.Context(), scenarioTime)
+	defer cancel()
+	got, err := s.Run(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if ours && s.Differs() == "" {
+			t.Fatal("-update with our agent wants a \"differs\" section with the reason")
+		}
+		if err := os.WriteFile(path, []byte(s.Update(got, ours)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want := s.Expected(ours)
+	for _, facet := range scenario.Facets() {
+		if diff := scenario.Diff(want[facet], got[facet]); diff != "" {
+			t.Errorf("%s: - expected, + seen:\n%s", facet, diff)
+		}
+	}
+}
+
+// theAgent returns the agent to run and whether it is ours.
+func theAgent(t *testing.T) (path string, ours bool) {
+	t.Helper()
+	if path = os.Getenv("POSTLMTP_AGENT"); path != "" {
+		_, err := buildinfo.ReadFile(path) // ours is the one that is written in Go
+		return path, err == nil
+	}
+	path = filepath.Join(t.TempDir(), "lmtp")
+	cmd := exec.Command("go", "build", "-o", path, "postlmtp/cmd/lmtp")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build cmd/lmtp: %v\n%s", err, strings.TrimSpace(string(out)))
+	}
+	return path, true
+}
