@@ -40,9 +40,12 @@ type ConnError struct {
 	// Cancelled says that the context ended; Err is then its cause.
 	Cancelled bool
 	Err       error
+	// DotSent says that all of the message was sent: the server may have stored
+	// it for any recipient without an outcome. Otherwise it has for none, also
+	// if Stage is StageFinal, which is what Postfix says in the log.
+	DotSent bool
 	// Unsettled holds the indices of the recipients without an outcome, in
-	// order. If Stage is StageFinal, the server may have stored the message
-	// for any of them; otherwise it has for none. Nil outside of Deliver.
+	// order. Nil outside of Deliver.
 	Unsettled []int
 }
 
@@ -58,12 +61,10 @@ func (e *ConnError) Error() string {
 
 func (e *ConnError) Unwrap() error { return e.Err }
 
-// Ambiguous says that recipients without an outcome may have the message.
-func (e *ConnError) Ambiguous() bool { return e.Stage == StageFinal && len(e.Unsettled) > 0 }
-
 // A LocalError is a failure on our side: the content could not be produced, or
 // the reply filter failed. The connection is closed, without the final dot
-// unless Stage is StageFinal. Recipients without an outcome share it.
+// unless Stage is StageFinal: then the server may have stored the message for
+// recipients without an outcome. They share the error.
 type LocalError struct {
 	Stage Stage
 	Err   error // what Transaction.Body or Options.ReplyFilter returned

@@ -130,3 +130,29 @@ func (t *Timeouts) of(s Stage) time.Duration {
 	}
 	return t.Quit
 }
+
+func (o *Options) infof(format string, args ...any) {
+	if o.Hooks.Log != nil {
+		o.Hooks.Log.Infof(format, args...)
+	}
+}
+
+func (o *Options) warningf(format string, args ...any) {
+	if o.Hooks.Log != nil {
+		o.Hooks.Log.Warningf(format, args...)
+	}
+}
+
+func (o *Options) trace(ev TraceEvent) {
+	if o.Hooks.Trace != nil {
+		o.Hooks.Trace(ev)
+	}
+}
+
+// prefix is the queue ID as it stands in front of log lines.
+func (o *Options) prefix() string {
+	if o.Hooks.QueueID == "" {
+		return ""
+	}
+	return o.Hooks.QueueID + ": "
+}

@@ -9,8 +9,8 @@ type Reply struct {
 	// Lines are the lines as they came, codes included, made printable and
 	// bounded.
 	Lines []string
-	// Malformed says that lines without a proper reply code are among Lines, or
-	// that a line or the whole was cut.
+	// Malformed says that there were lines without a proper reply code. They are
+	// among Lines.
 	Malformed bool
 }
 
