@@ -57,7 +57,6 @@ type world struct {
 	*events
 	dir   string
 	greet bool // as Postfix 3.6 and later
-	wire  []byte
 }
 
 // newWorld starts the five services; those not named in broken work.

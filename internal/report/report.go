@@ -37,6 +37,7 @@
 package report
 
 import (
+	"cmp"
 	"time"
 
 	"postlmtp/internal/dsn"
@@ -96,24 +97,14 @@ type Reporter struct {
 
 // New returns a Reporter.
 func New(o Options) *Reporter {
-	name := func(dst *string, name string) {
-		if *dst == "" {
-			*dst = name
-		}
-	}
-	name(&o.Services.Bounce, "bounce")
-	name(&o.Services.Defer, "defer")
-	name(&o.Services.Trace, "trace")
-	name(&o.Services.Verify, "verify")
-	name(&o.Services.Flush, "flush")
-	limit := func(dst *time.Duration, d time.Duration) {
-		if *dst <= 0 {
-			*dst = d
-		}
-	}
-	limit(&o.Timeout, time.Hour)
-	limit(&o.Idle, 5*time.Second)
-	limit(&o.TTL, 1000*time.Second)
+	o.Services.Bounce = cmp.Or(o.Services.Bounce, "bounce")
+	o.Services.Defer = cmp.Or(o.Services.Defer, "defer")
+	o.Services.Trace = cmp.Or(o.Services.Trace, "trace")
+	o.Services.Verify = cmp.Or(o.Services.Verify, "verify")
+	o.Services.Flush = cmp.Or(o.Services.Flush, "flush")
+	o.Timeout = cmp.Or(o.Timeout, time.Hour)
+	o.Idle = cmp.Or(o.Idle, 5*time.Second)
+	o.TTL = cmp.Or(o.TTL, 1000*time.Second)
 	if o.FastFlush == nil {
 		o.FastFlush = func(string) bool { return false }
 	}
