@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Limits bounds what a Reader takes from a peer. A zero field stands for the
@@ -251,7 +252,7 @@ func (r *Reader) text(max int, attribute string) (string, bool) {
 		case err == io.EOF && r.inside:
 			r.fail(fmt.Errorf("read attributes: %w", io.ErrUnexpectedEOF))
 			return "", false
-		case err == io.EOF:
+		case !r.inside && closed(err):
 			r.fail(io.EOF)
 			return "", false
 		default:
@@ -260,6 +261,11 @@ func (r *Reader) text(max int, attribute string) (string, bool) {
 		}
 	}
 }
+
+// closed says whether err means that the peer closed the connection. On Linux
+// a UNIX-domain socket is reset by a peer that leaves something unread, as a
+// queue manager does that changes its mind before it reads a greeting.
+func closed(err error) bool { return err == io.EOF || errors.Is(err, syscall.ECONNRESET) }
 
 func (r *Reader) fail(err error) {
 	if r.err == nil {

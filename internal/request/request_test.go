@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -143,6 +145,39 @@ func TestCut(t *testing.T) {
 		var fe *FormatError
 		if !errors.As(err, &fe) || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrNoRequest) {
 			t.Fatalf("cut at %d: %v", n, err)
+		}
+	}
+}
+
+// TestChangedMind: a queue manager that closes the connection, whether or not
+// it read the greeting, has no request.
+func TestChangedMind(t *testing.T) {
+	for _, heard := range []bool{true, false} {
+		l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		manager, err := net.Dial("unix", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		agent, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer agent.Close()
+		if err := Greet(agent, HelloProtocol); err != nil {
+			t.Fatal(err)
+		}
+		if heard {
+			if _, err := ReadHello(manager); err != nil {
+				t.Fatal(err)
+			}
+		}
+		manager.Close()
+		if _, err := Read(agent, Limits{}); err != ErrNoRequest {
+			t.Errorf("greeting read: %v: %v", heard, err)
 		}
 	}
 }
