@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"path/filepath"
+
+	"postlmtp/internal/maincf"
+	"postlmtp/internal/master"
+)
+
+// maxConcurrency is our own bound where the operator sets none: a process limit
+// of 0 in master.cf. A goroutine and its buffers are well below 100 KB for each
+// delivery, and the queue manager's qmgr_message_active_limit (20000) is the
+// next limit above it.
+const maxConcurrency = 2000
+
+// bound returns how many deliveries of the service may run at once in this
+// process: postlmtp_process_concurrency, or else the service's process limit.
+func (s *settings) bound(inv master.Invocation) (int, error) {
+	switch {
+	case inv.Alone || inv.OneShot:
+		return 1, nil
+	case s.Postlmtp.ProcessConcurrency > 0:
+		return s.Postlmtp.ProcessConcurrency, nil
+	case inv.Unlimited:
+		return maxConcurrency, nil
+	}
+	limit, err := s.processLimit(inv)
+	if limit == 0 {
+		limit = maxConcurrency
+	}
+	return limit, err
+}
+
+// processLimit reads the service's line in master.cf, because master(8) tells a
+// child of the limits 0 and 1 only.
+func (s *settings) processLimit(inv master.Invocation) (int, error) {
+	services, _, err := maincf.ReadMaster(filepath.Join(s.ConfigDirectory, "master.cf"))
+	if err != nil {
+		return 0, err
+	}
+	line, found := maincf.FindService(services, inv.Service, inv.Transport)
+	if !found || line.MaxProc == maincf.DefaultMaxProc {
+		return s.DefaultProcessLimit, nil
+	}
+	return line.MaxProc, nil
+}
+
+// override converts an option of the command line.
+func override(o master.Override) maincf.Override {
+	return maincf.Override{Name: o.Name, Value: o.Value}
+}

@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"postlmtp/internal/delivery"
+	"postlmtp/internal/dsn"
+	"postlmtp/internal/master"
+	"postlmtp/internal/queuefile"
+	"postlmtp/internal/report"
+	"postlmtp/internal/request"
+)
+
+// serve handles one connection of the queue manager: one request, or none. A
+// panic ends this delivery only: the connection is closed without a status, and
+// the queue manager keeps the message.
+func (a *agent) serve(ctx context.Context, conn net.Conn) {
+	queueID := ""
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.Panicf("%s: delivery failed by an error in this program, and will be tried again: %v", orNone(queueID), p)
+			for line := range strings.Lines(string(debug.Stack())) {
+				a.log.Infof("panic: %s", strings.TrimSpace(line))
+			}
+		}
+	}()
+	req, err := a.read(ctx, conn)
+	if req != nil {
+		queueID = req.QueueID
+	}
+	switch {
+	case errors.Is(err, request.ErrNoRequest) || ctx.Err() != nil:
+		return // the queue manager had nothing to do, or we have to go
+	case err != nil:
+		a.log.Warningf("%v", err)
+		a.finish(conn, delivery.Result{Unfinished: true})
+		return
+	}
+	result := a.deliver(ctx, req)
+	if result.Abandoned {
+		return
+	}
+	a.finish(conn, result)
+}
+
+func orNone(queueID string) string {
+	if queueID == "" {
+		return "no queue ID"
+	}
+	return queueID
+}
+
+// read greets the queue manager and reads its request. The wait for the first
+// byte has no limit: the queue manager connects before it has a message. From
+// there on each read is bounded by ipc_timeout.
+func (a *agent) read(ctx context.Context, conn net.Conn) (*request.Request, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })
+	defer stop()
+	if err := request.Greet(conn, a.hello); err != nil {
+		// The queue manager has gone already: no work.
+		return nil, request.ErrNoRequest
+	}
+	return request.Read(&patientReader{conn: conn, timeout: a.settings.IPCTimeout, ctx: ctx}, a.limits)
+}
+
+// patientReader sets a deadline for each read but the first.
+type patientReader struct {
+	conn    net.Conn
+	timeout time.Duration
+	ctx     context.Context
+	begun   bool
+}
+
+func (r *patientReader) Read(p []byte) (int, error) {
+	if r.begun {
+		if err := r.conn.SetReadDeadline(time.Now().Add(r.timeout)); err != nil {
+			return 0, err
+		}
+		if err := r.ctx.Err(); err != nil { // the deadline of AfterFunc is gone now
+			return 0, err
+		}
+	}
+	n, err := r.conn.Read(p)
+	if n > 0 && !r.begun {
+		r.begun = true
+		// The time for a delivery starts with its request.
+		master.Pat(r.ctx)
+	}
+	return n, err
+}
+
+// deliver opens the queue file and delivers from it.
+func (a *agent) deliver(ctx context.Context, req *request.Request) delivery.Result {
+	if req.Stamps.AgentHandoff.IsZero() {
+		req.Stamps.AgentHandoff = time.Now()
+	}
+	file, err := a.open(req)
+	if err != nil {
+		a.log.Warningf("%s: %v", req.QueueID, err)
+		return delivery.Result{Unfinished: true}
+	}
+	defer file.Close()
+	return a.deliverer.Deliver(ctx, req, file)
+}
+
+// open opens and locks the queue file. Postfix ends the process for any problem
+// but a missing file; ours leaves the message in the queue.
+func (a *agent) open(req *request.Request) (*queuefile.File, error) {
+	path, err := queuefile.Path(req.QueueName, req.QueueID, a.hash)
+	if err != nil {
+		return nil, err
+	}
+	file, err := queuefile.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s %s: %w", req.QueueName, req.QueueID, fs.ErrNotExist)
+	}
+	return file, err
+}
+
+// closeWait bounds the wait for the queue manager to close the connection. It
+// closes at once; a peer that never does must not hold a slot.
+const closeWait = time.Minute
+
+// finish sends the status, and waits for the queue manager to close.
+func (a *agent) finish(conn net.Conn, result delivery.Result) {
+	status := 0
+	if result.Unfinished {
+		status = -1
+	}
+	if err := conn.SetDeadline(time.Now().Add(min(a.settings.IPCTimeout, closeWait))); err != nil {
+		return
+	}
+	if err := request.Finish(conn, status, result.Hop); err != nil {
+		return // the queue manager has gone; marks and records are written
+	}
+	io.ReadFull(conn, make([]byte, 1))
+}
+
+// reporter passes outcomes to the status services.
+type reporter struct{ *report.Reporter }
+
+func (r reporter) Report(req *request.Request, rcpt request.Recipient, o delivery.Outcome, at request.Attempt, d dsn.Diagnosis) delivery.Settlement {
+	tell := r.Defer
+	switch o {
+	case delivery.Sent:
+		tell = r.Sent
+	case delivery.Bounced:
+		tell = r.Bounce
+	}
+	return delivery.Settlement(tell(req, rcpt, at, d))
+}

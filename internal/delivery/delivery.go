@@ -1,0 +1,240 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"postlmtp/internal/dsn"
+	"postlmtp/internal/lmtp"
+	"postlmtp/internal/nexthop"
+	"postlmtp/internal/queuefile"
+	"postlmtp/internal/request"
+)
+
+// Logger takes the lines of the mail log that are not about one recipient.
+type Logger interface {
+	Infof(format string, args ...any)
+	Warningf(format string, args ...any)
+}
+
+// Resolver finds the endpoints of one element of a destination. With softBefore
+// a temporary failure was seen earlier in the same request, and so a name that
+// does not exist is no reason to bounce.
+type Resolver interface {
+	Resolve(ctx context.Context, e nexthop.Element, softBefore bool) ([]nexthop.Endpoint, error)
+}
+
+// Flags are the letters of flags= in master.cf.
+type Flags struct {
+	DeliveredTo bool // D: prepend Delivered-To:, and refuse mail that has it
+	OriginalTo  bool // O: prepend X-Original-To:
+	ReturnPath  bool // R: prepend Return-Path:
+	Final       bool // X: this delivery is final (DSN action "delivered")
+}
+
+// Options are the settings of the delivery loop, each named after its
+// parameter.
+type Options struct {
+	Service    string // the service's name in master.cf
+	MyHostname string
+	Flags      Flags
+	// HeadersBackward has prepended headers in the order of Postfix 3.5 and
+	// 3.6: Delivered-To, X-Original-To, Return-Path.
+	HeadersBackward bool
+	// UTF8AtOnce bounces mail that needs SMTPUTF8 at the first server that
+	// lacks it, in the words of Postfix before 3.11.
+	UTF8AtOnce bool
+
+	SoftBounce            bool
+	Skip5xxGreeting       bool
+	SkipQuitResponse      bool
+	SendXForward          bool
+	DisableMIMEConversion bool
+	MXAddressLimit        int // 0 is none
+	MXSessionLimit        int // 0 is none
+	FallbackRelay         []nexthop.Element
+	FallbackRelayText     string // as configured, for the log
+	VerifyTarget          lmtp.Probe
+	LineLengthLimit       int // lmtp_line_length_limit, 0 is none
+	MIME                  MIMELimits
+
+	CacheDestination     func(name string) bool // lmtp_connection_cache_destinations; nil is none
+	CacheOnDemand        bool
+	CacheTimeLimit       time.Duration
+	ReuseTimeLimit       time.Duration
+	ReuseCountLimit      int // 0 is none
+	FinalGrace           time.Duration
+	QuitInBackground     bool // the queue manager need not wait for the answer to QUIT
+	Session              lmtp.Options
+	Parse                func(nexthop string) (nexthop.Nexthop, error)
+	Resolver             Resolver
+	Dial                 func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error)
+	Trace                func(req *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) // nil, or returns nil: no trace
+	Log                  Logger
+}
+
+// MIMELimits bound the conversion of 8-bit content for servers without 8BITMIME.
+type MIMELimits struct {
+	Nesting, Boundary, HeaderSize int // mime_nesting_limit, mime_boundary_length_limit, header_size_limit
+}
+
+// Deliverer delivers requests. Many goroutines may use one.
+type Deliverer struct {
+	opt      Options
+	reporter Reporter
+	cache    *cache
+	quits    sync.WaitGroup
+}
+
+// New returns a Deliverer.
+func New(opt Options, reporter Reporter) *Deliverer {
+	return &Deliverer{opt: opt, reporter: reporter, cache: newCache(opt)}
+}
+
+// Close ends the idle sessions, and waits for those that say goodbye.
+func (d *Deliverer) Close() {
+	d.cache.close()
+	d.quits.Wait()
+}
+
+// Result is what the queue manager is told.
+type Result struct {
+	// Unfinished: some recipient stays in the queue.
+	Unfinished bool
+	// Hop is the failure of the destination as a whole, empty without one.
+	Hop dsn.Diagnosis
+	// Abandoned: the context ended before every recipient was settled.
+	Abandoned bool
+}
+
+// errAbandoned says that the context ended in the middle of a delivery.
+var errAbandoned = errors.New("delivery abandoned")
+
+// Deliver delivers one request from its open queue file.
+func (d *Deliverer) Deliver(ctx context.Context, req *request.Request, file *queuefile.File) Result {
+	j := &job{
+		d:      d,
+		req:    req,
+		file:   file,
+		stamps: req.Stamps,
+		ledger: newLedger(req, d.reporter, file, d.opt.Log),
+		used:   make(map[nexthop.Endpoint]bool),
+	}
+	err := j.run(ctx)
+	return Result{
+		Unfinished: j.ledger.unfinished || j.ledger.any(),
+		Hop:        j.hop,
+		Abandoned:  err != nil,
+	}
+}
+
+// job is one request on its way through the loop.
+type job struct {
+	d      *Deliverer
+	req    *request.Request
+	file   *queuefile.File
+	ledger *ledger
+	stamps request.Stamps
+
+	why       dsn.Diagnosis // the last reason not to deliver, empty at first
+	hop       dsn.Diagnosis // the failure of the destination, empty without one
+	completed bool          // a session of this request came to its end
+
+	load, store bool                      // lease sessions from, and give them to the pool
+	firstKey    string                    // the destination that the first good session is kept under
+	used        map[nexthop.Endpoint]bool // endpoints whose pooled session this request has used
+}
+
+func (j *job) run(ctx context.Context) error {
+	if f, refused := j.refuse(); refused {
+		j.fail(f, j.d.opt.Service, true, j.ledger.left())
+		return nil
+	}
+	target, err := j.d.opt.Parse(j.req.Nexthop)
+	if err != nil {
+		// Postfix's agent ends here, and with it the whole transport.
+		j.d.opt.Log.Warningf("%s: %v", j.req.QueueID, err)
+		j.why = configurationDiagnosis(err)
+	} else if target.IsUnix() {
+		err = j.runUnix(ctx, target.Unix())
+	} else {
+		err = j.runInet(ctx, target.Elements)
+	}
+	if errors.Is(err, errAbandoned) {
+		return err
+	}
+	j.settleLeft()
+	return nil
+}
+
+// settleLeft settles whoever is left after the last endpoint, with the last
+// reason (lmtp.md B.7).
+func (j *job) settleLeft() {
+	left := j.ledger.left()
+	if len(left) == 0 {
+		return
+	}
+	if j.why.Status == "" {
+		j.why = dsn.Diagnosis{Status: statusLocalData, Reason: "server unavailable or unable to receive mail"}
+	}
+	j.fail(Failure{Scope: Site, Diagnosis: j.why}, "none", true, left)
+}
+
+// fail applies a failure to the recipients that it touches. It returns the
+// verdict; with TryNext they are left for the next server.
+func (j *job) fail(f Failure, relay string, final bool, touched []int) Verdict {
+	j.why = f.Diagnosis
+	v := judge(f, final, j.d.opt.SoftBounce)
+	if v == TryNext {
+		j.d.opt.Log.Infof("%s: %s", j.req.QueueID, f.Diagnosis.Reason)
+		return v
+	}
+	if f.Scope != Recipient {
+		// The records of all of them show the same delays, and time spent
+		// before the message was offered is connection set-up.
+		now := time.Now()
+		if j.stamps.ConnSetupDone.IsZero() {
+			j.stamps.ConnSetupDone = now
+		}
+		j.stamps.DeliverDone = now
+	}
+	outcome := Bounced
+	if v == Defer {
+		outcome = Deferred
+	}
+	unfinished := false
+	for _, i := range touched {
+		if s := j.ledger.settle(i, outcome, j.attempt(relay), f.Diagnosis); !s.Final {
+			unfinished = true
+		}
+	}
+	if f.Scope == Site && unfinished && !j.completed && j.hop.Status == "" {
+		j.hop = f.Diagnosis
+	}
+	return v
+}
+
+func (j *job) attempt(relay string) request.Attempt {
+	return request.Attempt{Relay: relay, Stamps: j.stamps}
+}
+
+// resetStamps forgets the times of one session before the next.
+func (j *job) resetStamps() {
+	j.stamps.ConnSetupDone, j.stamps.DeliverDone, j.stamps.ReuseCount = time.Time{}, time.Time{}, 0
+}
+
+// abandoned tells whether the delivery has to end because the context did.
+func abandoned(ctx context.Context) bool { return ctx.Err() != nil }
+
+// configurationDiagnosis is the diagnosis of a destination that makes no sense.
+func configurationDiagnosis(err error) dsn.Diagnosis {
+	var known interface{ Diagnosis() dsn.Diagnosis }
+	if errors.As(err, &known) {
+		return known.Diagnosis()
+	}
+	return dsn.Diagnosis{Status: statusConfiguration, Reason: fmt.Sprintf("mail system configuration error: %v", err)}
+}

@@ -1,0 +1,62 @@
+package delivery
+
+import (
+	"fmt"
+
+	"postlmtp/internal/address"
+	"postlmtp/internal/content"
+	"postlmtp/internal/dsn"
+)
+
+// refuse tells why a request is not even tried, because of the flags= of the
+// service: before any connection, with the service's name as the relay.
+func (j *job) refuse() (Failure, bool) {
+	opt, n := &j.d.opt, len(j.req.Recipients)
+	for _, flag := range []struct {
+		letter string
+		set    bool
+	}{{"D", opt.Flags.DeliveredTo}, {"O", opt.Flags.OriginalTo}} {
+		if flag.set && n > 1 {
+			// One copy with one header cannot serve several recipients.
+			opt.Log.Warningf("flag `%s' requires %s_destination_recipient_limit = 1", flag.letter, opt.Service)
+			return Failure{Scope: Message, Diagnosis: dsn.Diagnosis{
+				Status: statusConfiguration, Reason: "mail system configuration error"}}, true
+		}
+	}
+	if !opt.Flags.DeliveredTo {
+		return Failure{}, false
+	}
+	rcpt := j.req.Recipients[0].Address
+	loops, err := content.DeliveredTo(j.file.Records(j.req.Offset), rcpt)
+	if err != nil {
+		// The same trouble comes up when the content is sent, and is
+		// settled there.
+		opt.Log.Warningf("%s: look for Delivered-To: headers: %v", j.req.QueueID, err)
+	}
+	if loops {
+		return Failure{Scope: Message, Diagnosis: dsn.Diagnosis{
+			Status: statusForwardLoop, Reason: fmt.Sprintf("mail forwarding loop for %s", rcpt)}}, true
+	}
+	return Failure{}, false
+}
+
+// prepend lists the headers that flags= asks for, in the order of the release.
+func (j *job) prepend() []content.Header {
+	flags, rcpt := j.d.opt.Flags, j.req.Recipients[0]
+	var headers []content.Header
+	if flags.ReturnPath {
+		headers = append(headers, content.Header{Name: "Return-Path", Value: "<" + address.QuoteHeader(j.req.Sender) + ">"})
+	}
+	if flags.OriginalTo {
+		headers = append(headers, content.Header{Name: "X-Original-To", Value: address.QuoteHeader(rcpt.Original)})
+	}
+	if flags.DeliveredTo {
+		headers = append(headers, content.Header{Name: "Delivered-To", Value: address.QuoteHeader(rcpt.Address)})
+	}
+	if j.d.opt.HeadersBackward {
+		for a, b := 0, len(headers)-1; a < b; a, b = a+1, b-1 {
+			headers[a], headers[b] = headers[b], headers[a]
+		}
+	}
+	return headers
+}

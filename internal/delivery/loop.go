@@ -1,0 +1,260 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+
+	"postlmtp/internal/dsn"
+	"postlmtp/internal/lmtp"
+	"postlmtp/internal/nexthop"
+)
+
+// runUnix delivers to a UNIX-domain socket: one server, which is the last one.
+func (j *job) runUnix(ctx context.Context, ep nexthop.Endpoint) error {
+	if j.d.opt.FallbackRelayText != "" {
+		j.d.opt.Log.Warningf("ignoring \"lmtp_fallback_relay = %s\" setting for non-TCP connections",
+			j.d.opt.FallbackRelayText)
+	}
+	j.cachePolicy(ep.Path)
+	if j.load || j.store {
+		j.firstKey = ep.Path
+	}
+	if j.load {
+		if done, err := j.tryPooled(ctx, j.nexthopKey(ep.Path), true); done || err != nil {
+			return err
+		}
+	}
+	_, err := j.tryEndpoint(ctx, ep, step{handshake: true, transfer: true})
+	return err
+}
+
+// step says for which parts of an attempt an endpoint is the last one: after
+// the handshake the session limit may make it the last.
+type step struct{ handshake, transfer bool }
+
+// runInet delivers over a list of TCP destinations and the fall-back relays.
+func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
+	own := len(elements)
+	elements = append(elements[:own:own], j.d.opt.FallbackRelay...)
+	for i, e := range elements {
+		if !j.ledger.any() {
+			return nil
+		}
+		last := i == len(elements)-1
+		endpoints, err := j.d.opt.Resolver.Resolve(ctx, e, dsn.Class(j.why.Status) == '4')
+		if abandoned(ctx) {
+			return errAbandoned
+		}
+		if err != nil {
+			j.lookupFailed(err, last && i >= own)
+			continue
+		}
+		if i == 0 {
+			j.cachePolicy(e.Host)
+			if j.load || j.store {
+				j.firstKey = e.Text
+			}
+		}
+		if err := j.runElement(ctx, e, endpoints, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookupFailed remembers why an element has no endpoints. A fall-back relay
+// that does not exist is a mistake in our settings, and no reason to bounce.
+func (j *job) lookupFailed(err error, lastFallback bool) {
+	j.why = lookupDiagnosis(err)
+	if lastFallback && dsn.Class(j.why.Status) != '4' {
+		j.d.opt.Log.Warningf("lmtp_fallback_relay configuration problem")
+		j.why.Status = statusConfiguration
+	}
+}
+
+// runElement offers what is left to the endpoints of one element. The limits
+// lmtp_mx_address_limit and lmtp_mx_session_limit count for each element.
+func (j *job) runElement(ctx context.Context, e nexthop.Element, endpoints []nexthop.Endpoint, lastElement bool) error {
+	sessions := 0
+	if j.load {
+		endpoints = j.unused(endpoints)
+		var err error
+		if endpoints, sessions, err = j.runPooled(ctx, e, endpoints, lastElement); err != nil {
+			return err
+		}
+	}
+	addresses := sessions
+	for i, ep := range endpoints {
+		if !j.ledger.any() {
+			return nil
+		}
+		addresses++
+		last := i == len(endpoints)-1 || addresses == j.d.opt.MXAddressLimit
+		lastSession := last || sessions+1 == j.d.opt.MXSessionLimit
+		talked, err := j.tryEndpoint(ctx, ep, step{
+			handshake: lastElement && last,
+			transfer:  lastElement && lastSession,
+		})
+		if err != nil {
+			return err
+		}
+		if talked {
+			sessions++
+			last = lastSession
+		}
+		if last {
+			return nil
+		}
+	}
+	return nil
+}
+
+// runPooled offers what is left to pooled sessions: first to one that is kept
+// under the destination, then to those of the endpoints. It returns the
+// endpoints that are still worth a new connection, and the number of sessions.
+func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []nexthop.Endpoint, lastElement bool) ([]nexthop.Endpoint, int, error) {
+	sessions := 0
+	offer := func(key cacheKey, rest func(nexthop.Endpoint) []nexthop.Endpoint) error {
+		s := j.lease(ctx, key)
+		if s == nil {
+			return nil
+		}
+		remaining := rest(s.endpoint)
+		if n := sessions + 1; n == j.d.opt.MXSessionLimit || n == j.d.opt.MXAddressLimit {
+			remaining = nil
+		}
+		stale, err := j.transfer(ctx, s, lastElement && len(remaining) == 0)
+		if err != nil || stale {
+			return err // a stale session has used up nothing
+		}
+		sessions++
+		endpoints = remaining
+		return nil
+	}
+	if j.firstKey != "" && len(endpoints) > 0 {
+		err := offer(j.nexthopKey(j.firstKey), func(used nexthop.Endpoint) []nexthop.Endpoint {
+			return without(endpoints, used)
+		})
+		if err != nil {
+			return nil, sessions, err
+		}
+	}
+	for _, ep := range endpoints {
+		if !j.ledger.any() || len(endpoints) == 0 {
+			break
+		}
+		err := offer(j.endpointKey(e, ep), func(used nexthop.Endpoint) []nexthop.Endpoint {
+			return without(endpoints, used)
+		})
+		if err != nil {
+			return nil, sessions, err
+		}
+	}
+	return endpoints, sessions, nil
+}
+
+// tryPooled offers the message to the pooled session of a key. It reports
+// whether that settled the matter.
+func (j *job) tryPooled(ctx context.Context, key cacheKey, final bool) (done bool, err error) {
+	s := j.lease(ctx, key)
+	if s == nil {
+		return false, nil
+	}
+	stale, err := j.transfer(ctx, s, final)
+	return !stale, err
+}
+
+// tryEndpoint connects to an endpoint and offers the message. It reports
+// whether the handshake worked; failures are settled or remembered here.
+func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (talked bool, err error) {
+	conn, err := j.d.opt.Dial(ctx, ep)
+	if abandoned(ctx) {
+		if err == nil {
+			conn.Close()
+		}
+		return false, errAbandoned
+	}
+	if err != nil {
+		j.connectFailed(ep, err)
+		return false, nil
+	}
+	s, err := j.open(ctx, ep, conn)
+	if abandoned(ctx) {
+		if err == nil {
+			s.Close()
+		}
+		return false, errAbandoned
+	}
+	if err != nil {
+		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake, j.ledger.left())
+		j.resetStamps()
+		return false, nil
+	}
+	_, err = j.transfer(ctx, s, last.transfer)
+	return true, err
+}
+
+// open says hello over a new connection. After a refusal it says goodbye.
+func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn netConn) (*session, error) {
+	opt := j.d.opt.Session
+	opt.Peer, opt.PeerPort, opt.Addr = ep.Peer(), ep.Relay(), ep.Address()
+	opt.Hooks = j.hooks(ep)
+	s, err := lmtp.Open(ctx, conn, opt)
+	if err != nil {
+		var refused *lmtp.ReplyError
+		if errors.As(err, &refused) && s != nil {
+			j.d.quit(s)
+		}
+		return nil, err
+	}
+	return &session{Session: s, endpoint: ep}, nil
+}
+
+// hooks tie a session to this delivery.
+func (j *job) hooks(ep nexthop.Endpoint) lmtp.Hooks {
+	h := lmtp.Hooks{Log: j.d.opt.Log, QueueID: j.req.QueueID}
+	if j.d.opt.Trace != nil {
+		h.Trace = j.d.opt.Trace(j.req, ep)
+	}
+	return h
+}
+
+// connectFailed remembers why there is no connection. Attempts over TCP are
+// logged one by one; that to a socket is in the recipients' records anyway.
+func (j *job) connectFailed(ep nexthop.Endpoint, err error) {
+	j.why = dialDiagnosis(err)
+	if ep.Network != "unix" {
+		j.d.opt.Log.Infof("%s", j.why.Reason)
+	}
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		if hint := hinted.Hint(); hint != "" {
+			j.d.opt.Log.Infof("%s: hint: %s", j.req.QueueID, hint)
+		}
+	}
+}
+
+// without returns the endpoints but one.
+func without(endpoints []nexthop.Endpoint, ep nexthop.Endpoint) []nexthop.Endpoint {
+	var rest []nexthop.Endpoint
+	for _, other := range endpoints {
+		if other.Addr != ep.Addr || other.Port != ep.Port {
+			rest = append(rest, other)
+		}
+	}
+	return rest
+}
+
+// unused returns the endpoints whose pooled session this request has not used.
+func (j *job) unused(endpoints []nexthop.Endpoint) []nexthop.Endpoint {
+	if len(j.used) == 0 {
+		return endpoints
+	}
+	var rest []nexthop.Endpoint
+	for _, ep := range endpoints {
+		if !j.used[ep] {
+			rest = append(rest, ep)
+		}
+	}
+	return rest
+}

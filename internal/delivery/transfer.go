@@ -1,0 +1,263 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"postlmtp/internal/content"
+	"postlmtp/internal/dsn"
+	"postlmtp/internal/lmtp"
+	"postlmtp/internal/request"
+)
+
+// transfer is one transaction: the recipients that are left, over one session.
+type transfer struct {
+	j       *job
+	s       *session
+	final   bool
+	offered []int        // indices in the request, in the order of RCPT TO
+	kept    map[int]bool // refused for now, and left for the next server
+}
+
+// transfer offers what is left over a session that is ready for a message, and
+// gives the session back. It reports a stale session: one from the pool that
+// broke before it had said anything, so that nothing has happened.
+func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool, err error) {
+	x := &transfer{j: j, s: s, final: final, offered: j.ledger.left(), kept: make(map[int]bool)}
+	defer j.resetStamps()
+	if f, unfit := x.unfit(); unfit {
+		j.fail(f, s.endpoint.Relay(), final, x.offered)
+		j.completed = j.completed || f.Diagnosis.Status == statusTooLarge
+		j.giveBack(s)
+		return false, nil
+	}
+	err = s.Deliver(ctx, x.transaction())
+	if abandoned(ctx) && len(x.open()) > 0 {
+		s.Close()
+		x.warnUnconfirmed(err)
+		return false, errAbandoned
+	}
+	if err != nil && s.pooled && x.untouched(err) {
+		s.Close()
+		return true, nil
+	}
+	if err != nil {
+		x.failed(err)
+	}
+	var refused *lmtp.ReplyError
+	if err == nil || errors.As(err, &refused) {
+		j.completed = true
+	}
+	j.giveBack(s)
+	return false, nil
+}
+
+// unfit tells why a session cannot take this message at all.
+func (x *transfer) unfit() (Failure, bool) {
+	caps, req, host := x.s.Caps(), x.j.req, x.s.endpoint.Peer()
+	if x.j.needsUTF8() && !caps.SMTPUTF8 {
+		f := Failure{Scope: Message, SoftNonFinal: true, Diagnosis: dsn.Diagnosis{Status: statusNoUTF8,
+			Reason: fmt.Sprintf("message requires SMTPUTF8, but no server was found that supports SMTPUTF8. "+
+				"The last attempted server was %s", host)}}
+		if x.j.d.opt.UTF8AtOnce {
+			f.SoftNonFinal = false
+			f.Diagnosis.Reason = "SMTPUTF8 is required, but was not offered by host " + host
+		}
+		x.s.unfit = true
+		return f, true
+	}
+	if caps.SizeLimit > 0 && caps.SizeLimit < req.Size {
+		return Failure{Scope: Message, Diagnosis: dsn.Diagnosis{Status: statusTooLarge,
+			Reason: fmt.Sprintf("message size %d exceeds size limit %d of server %s",
+				req.Size, caps.SizeLimit, host)}}, true
+	}
+	return Failure{}, false
+}
+
+// needsUTF8 tells whether the message cannot go without SMTPUTF8: the sender
+// asked for it, and something that an old server would choke on has UTF-8.
+func (j *job) needsUTF8() bool {
+	const anywhere = request.UTF8Header | request.UTF8Sender | request.UTF8Recipient
+	return j.req.SendOpts&request.UTF8Requested != 0 && j.req.SendOpts&anywhere != 0
+}
+
+// transaction is the request in the words of the session engine.
+func (x *transfer) transaction() *lmtp.Transaction {
+	req, opt := x.j.req, &x.j.d.opt
+	downgrade := !opt.DisableMIMEConversion && !x.s.Caps().EightBitMIME && req.Encoding != "7bit"
+	t := &lmtp.Transaction{
+		Sender:     req.Sender,
+		Size:       req.Size,
+		Encoding:   x.j.encoding(),
+		Downgrade:  downgrade,
+		EnvID:      req.EnvelopeID,
+		Ret:        lmtp.Ret(req.Ret),
+		SMTPUTF8:   req.SendOpts&request.UTF8Requested != 0,
+		UTF8ORcpt:  req.SendOpts&(request.UTF8Requested|request.UTF8Header|request.UTF8Sender|request.UTF8Recipient) != 0,
+		Recipients: make([]lmtp.Recipient, len(x.offered)),
+		Body:       func(w io.Writer) error { return x.body(w, downgrade) },
+		FinalGrace: opt.FinalGrace,
+		OnMail: func() {
+			x.j.stamps.ConnSetupDone = time.Now()
+			x.j.stamps.ReuseCount = x.s.reused()
+		},
+		OnRcpt: func(i int, r lmtp.Reply) { x.rejected(x.offered[i], lmtp.StageRcpt, r) },
+		OnFinal: func(i int, r lmtp.Reply) {
+			if !req.Flags.Probe() {
+				x.j.stamps.DeliverDone = time.Now()
+			}
+			x.decided(x.offered[i], r)
+		},
+	}
+	if req.Flags.Probe() {
+		t.Probe = opt.VerifyTarget
+	}
+	for n, i := range x.offered {
+		rcpt := req.Recipients[i]
+		t.Recipients[n] = lmtp.Recipient{
+			Address:  rcpt.Address,
+			Original: rcpt.Original,
+			ORcpt:    rcpt.ORcpt,
+			Notify:   lmtp.Notify(rcpt.Notify),
+		}
+	}
+	if opt.SendXForward {
+		t.XForward = &lmtp.XForward{
+			Name: req.Client.Name, Addr: req.Client.Address, Port: req.Client.Port,
+			Proto: req.Client.Protocol, Helo: req.Client.Helo, Ident: req.LogIdent,
+			RewriteContext: req.RewriteContext,
+		}
+	}
+	return t
+}
+
+// encoding is the request's, if it is one that BODY= knows.
+func (j *job) encoding() string {
+	switch j.req.Encoding {
+	case "", "7bit", "8bit":
+		return j.req.Encoding
+	}
+	j.d.opt.Log.Warningf("%s: unknown content encoding: %s", j.req.QueueID, j.req.Encoding)
+	return ""
+}
+
+// body streams the content from the queue file.
+func (x *transfer) body(w io.Writer, downgrade bool) error {
+	j, opt := x.j, &x.j.d.opt
+	stats, err := content.Copy(w, j.file.Records(j.req.Offset), content.Options{
+		LineLimit: opt.LineLengthLimit,
+		Prepend:   j.prepend(),
+		Downgrade: downgrade,
+		MIME:      content.MIMELimits(opt.MIME),
+	})
+	if stats.FoldedLines > 0 {
+		opt.Log.Infof("%s: breaking line > %d bytes with <CR><LF>SPACE", j.req.QueueID, opt.LineLengthLimit)
+	}
+	return err
+}
+
+// decided settles a recipient by the reply that is its own.
+func (x *transfer) decided(i int, r lmtp.Reply) {
+	if !r.Success() && r.Enhanced != "2.0.0" {
+		x.rejected(i, lmtp.StageFinal, r)
+		return
+	}
+	j, dsnOffered := x.j, x.s.Caps().DSN
+	rcpt := &j.req.Recipients[i]
+	action := "relayed"
+	switch {
+	case dsnOffered:
+		// The server sends the notice of success, if the sender wants one.
+		rcpt.Notify &^= request.NotifySuccess
+	case j.d.opt.Flags.Final:
+		action = "delivered"
+	}
+	j.ledger.settle(i, Sent, j.attempt(x.s.endpoint.Relay()), dsn.Diagnosis{
+		Status: r.Enhanced, Action: action, Reason: r.Text(),
+		DiagType: "smtp", DiagText: r.Text(),
+		MTAType: "dns", MTAName: x.s.endpoint.Host,
+	})
+}
+
+// rejected applies a reply that refused one recipient.
+func (x *transfer) rejected(i int, stage lmtp.Stage, r lmtp.Reply) {
+	f := Failure{Scope: Recipient, Diagnosis: saidDiagnosis(x.s.endpoint, stage, r)}
+	if x.j.fail(f, x.s.endpoint.Relay(), x.final, []int{i}) == TryNext {
+		x.kept[i] = true
+	}
+}
+
+// open lists the recipients of this transaction that have no end yet.
+func (x *transfer) open() []int {
+	var open []int
+	for _, i := range x.offered {
+		if x.j.ledger.open(i) && !x.kept[i] {
+			open = append(open, i)
+		}
+	}
+	return open
+}
+
+// untouched tells whether a session broke before the server answered anything
+// of this transaction.
+func (x *transfer) untouched(err error) bool {
+	var conn *lmtp.ConnError
+	if !errors.As(err, &conn) || conn.Timeout || len(x.open()) != len(x.offered) {
+		return false
+	}
+	first := []lmtp.Stage{lmtp.StageXForwardNameAddr, lmtp.StageXForwardProto, lmtp.StageMail}
+	return slices.Contains(first, conn.Stage)
+}
+
+// failed settles or keeps the recipients that share the error of the session.
+func (x *transfer) failed(err error) {
+	j := x.j
+	var bad *content.BadRecordError
+	unreadable := errors.As(err, &bad)
+	if unreadable {
+		j.d.opt.Log.Warningf("%s: bad record type: %d in message content", j.req.QueueID, bad.Type)
+	} else {
+		x.warnUnconfirmed(err)
+		x.logCause(err)
+	}
+	j.fail(j.d.sessionFailure(x.s.endpoint, err), x.s.endpoint.Relay(), x.final, x.open())
+	if unreadable && !j.ledger.unfinished && !j.ledger.any() {
+		// Every recipient was told. The file is kept for a person to look
+		// at: with a status that is not zero the queue manager moves it
+		// to the corrupt queue, instead of removing it (wire.md 3.8).
+		if err := j.file.MarkCorrupt(); err != nil {
+			j.d.opt.Log.Warningf("%s: %v", j.req.QueueID, err)
+		}
+		j.ledger.unfinished = true
+	}
+}
+
+// warnUnconfirmed says plainly when the server may have stored what we are
+// going to send again: the final dot was sent, and replies are missing.
+func (x *transfer) warnUnconfirmed(err error) {
+	var conn *lmtp.ConnError
+	open := x.open()
+	if errors.As(err, &conn) && conn.Ambiguous() && len(open) > 0 {
+		x.j.d.opt.Log.Warningf("%s: unconfirmed: %s did not answer the end of the message for %d of %d recipients; "+
+			"they may have it already, and will get it again",
+			x.j.req.QueueID, x.s.endpoint.Relay(), len(open), len(x.offered))
+	}
+}
+
+// logCause logs what the recipients' records do not say: a problem on our side,
+// or a dialog that is out of step.
+func (x *transfer) logCause(err error) {
+	var local *lmtp.LocalError
+	var mime *content.MIMEError
+	switch {
+	case errors.As(err, &mime):
+	case errors.As(err, &local):
+		x.j.d.opt.Log.Warningf("%s: %v", x.j.req.QueueID, local.Err)
+	case errors.Is(err, lmtp.ErrDesync), errors.Is(err, lmtp.ErrReplyTooLong):
+		x.j.d.opt.Log.Warningf("%s: %s: %v", x.j.req.QueueID, x.s.endpoint.Relay(), err)
+	}
+}
