@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "rewrite what the scenarios expect from what the agent does")
 
 // scenarioTime bounds the run of one scenario.
-const scenarioTime = 60 * time.Second
+const scenarioTime = 20 * time.Second
 
 // TestScenarios runs every scenario against our agent, or against the one that
 // the environment variable POSTLMTP_AGENT names. What Postfix's own agent does

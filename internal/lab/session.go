@@ -130,6 +130,9 @@ func (s *session) friendly(event string) []string {
 	case "BODY":
 		return nil
 	case ".":
+		if s.accepted == 0 {
+			return []string{"554 5.5.1 No valid recipients"}
+		}
 		lines := make([]string, s.accepted)
 		for i := range lines {
 			lines[i] = fmt.Sprintf("250 2.0.0 Ok: stored %d", i+1)
@@ -142,6 +145,9 @@ func (s *session) friendly(event string) []string {
 	case "RCPT":
 		return []string{"250 2.1.5 Ok"}
 	case "DATA":
+		if s.accepted == 0 {
+			return []string{"503 5.5.1 No valid recipients"}
+		}
 		return []string{"354 Go ahead"}
 	case "RSET", "NOOP", "XFORWARD":
 		return []string{"250 2.0.0 Ok"}

@@ -36,7 +36,7 @@ func (s *Scenario) Run(ctx context.Context, cfg Config) (Observed, error) {
 	}
 	for i := range s.plan.requests {
 		if err := r.request(ctx, i); err != nil {
-			return nil, fmt.Errorf("run scenario %s: request %d: %w", s.Name, i+1, err)
+			return nil, fmt.Errorf("run scenario %s: request %d: %w; log:\n%s", s.Name, i+1, err, r.logFacet())
 		}
 	}
 	if err := r.finish(ctx); err != nil {
