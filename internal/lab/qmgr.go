@@ -60,6 +60,7 @@ type Client struct {
 	In   *bufio.Reader
 	lab  *Lab
 	stop func() bool
+	half bool // CloseWrite was called
 }
 
 // Connect connects to the agent and reads its greeting. When ctx ends the
@@ -119,7 +120,8 @@ func (c *Client) Deliver(req *request.Request) (Result, error) {
 	return c.Finish()
 }
 
-// Finish reads the final status. The agent must then wait for us to close.
+// Finish reads the final status. The agent must then wait for us to close,
+// unless it has seen our CloseWrite.
 func (c *Client) Finish() (res Result, err error) {
 	res.Status, res.Hop, err = request.ReadFinish(c.In)
 	if err != nil {
@@ -129,14 +131,17 @@ func (c *Client) Finish() (res Result, err error) {
 		return Result{}, fmt.Errorf("read delivery status: %d bytes too many", n)
 	}
 	_ = c.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-	if _, err := c.In.ReadByte(); errors.Is(err, io.EOF) {
+	if _, err := c.In.ReadByte(); errors.Is(err, io.EOF) && !c.half {
 		return Result{}, errors.New("agent closed first after the delivery status")
 	}
 	return res, nil
 }
 
 // CloseWrite ends what the agent can read.
-func (c *Client) CloseWrite() error { return c.Conn.(*net.UnixConn).CloseWrite() }
+func (c *Client) CloseWrite() error {
+	c.half = true
+	return c.Conn.(*net.UnixConn).CloseWrite()
+}
 
 // Close closes the connection.
 func (c *Client) Close() error {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"postlmtp/internal/queuefile"
 	"postlmtp/internal/request"
 )
 
@@ -21,14 +22,14 @@ type Message struct {
 	Sender     string
 	Recipients []request.Recipient // Offset is filled in by Queue
 
-	// Content is the message with LF at the line ends. A last line without
-	// one is unterminated in the queue file too. It is not used if Records
-	// is set.
+	// Content is the message with LF at the line ends. It is not used if
+	// Records is set.
 	Content string
 	// Records are the content records as they are to be in the file. The end
 	// record X follows them unless Truncated is set.
 	Records   []QueueRecord
 	Truncated bool // the file ends after the content
+	EditRoom  bool // leave the room that cleanup(8) leaves for Milters
 }
 
 // A QueueRecord is one record of a queue file.
@@ -36,10 +37,6 @@ type QueueRecord struct {
 	Type byte
 	Data string
 }
-
-// recordLimit is the longest content record that cleanup(8) writes:
-// line_length_limit.
-const recordLimit = 2048
 
 // files remembers the queue files that a lab has made.
 type files struct {
@@ -65,16 +62,19 @@ func (l *Lab) Queue(msg Message) (*request.Request, error) {
 		msg.ID = fmt.Sprintf("1ABC0%06X", l.files.serial)
 	}
 	l.files.mu.Unlock()
-	b := buildFile(&msg, now)
-	if err := l.writeFile(msg.ID, b); err != nil {
+	data, layout, err := buildFile(&msg, now)
+	if err == nil {
+		err = l.writeFile(msg.ID, data, layout.Recipients)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("queue message: %w", err)
 	}
 	req := &request.Request{
 		Flags:          request.MarkDone | request.Bounce,
 		QueueName:      "active",
 		QueueID:        msg.ID,
-		Offset:         b.offset,
-		Size:           b.size,
+		Offset:         layout.DataOffset,
+		Size:           layout.ContentSize,
 		Sender:         msg.Sender,
 		Stamps:         request.Stamps{IncomingArrival: now, ActiveArrival: now},
 		LogIdent:       msg.ID,
@@ -82,15 +82,15 @@ func (l *Lab) Queue(msg Message) (*request.Request, error) {
 		Recipients:     slices.Clone(msg.Recipients),
 	}
 	for i := range req.Recipients {
-		req.Recipients[i].Offset = b.offsets[i]
+		req.Recipients[i].Offset = layout.Recipients[i]
 	}
 	return req, nil
 }
 
 // writeFile writes a queue file and remembers what it was like.
-func (l *Lab) writeFile(id string, b *fileBuilder) error {
+func (l *Lab) writeFile(id string, data []byte, offsets []int64) error {
 	path := l.queuePath(id)
-	if err := os.WriteFile(path, b.data, 0o700); err != nil {
+	if err := os.WriteFile(path, data, 0o700); err != nil {
 		return err
 	}
 	if l.opts.User != "" {
@@ -110,7 +110,7 @@ func (l *Lab) writeFile(id string, b *fileBuilder) error {
 	if l.files.made == nil {
 		l.files.made = make(map[string]fileInfo)
 	}
-	l.files.made[id] = fileInfo{int64(len(b.data)), sha256.Sum256(b.data), b.offsets}
+	l.files.made[id] = fileInfo{int64(len(data)), sha256.Sum256(data), offsets}
 	return nil
 }
 
@@ -118,83 +118,47 @@ func (l *Lab) queuePath(id string) string {
 	return filepath.Join(l.queue, "active", id)
 }
 
-// A fileBuilder collects the bytes of a queue file.
-type fileBuilder struct {
-	data    []byte
-	offset  int64   // of the content
-	size    int64   // of the content as the user sees it
-	offsets []int64 // of the recipients
-}
-
-// buildFile makes a queue file as cleanup(8) leaves it.
-func buildFile(msg *Message, now time.Time) *fileBuilder {
-	b := new(fileBuilder)
-	b.add('C', strings.Repeat(" ", 95))
-	b.add('T', fmt.Sprintf("%010d %06d", now.Unix(), now.Nanosecond()/1000))
-	b.add('A', "rewrite_context=local")
-	b.add('S', msg.Sender)
+// buildFile makes the bytes of a queue file.
+func buildFile(msg *Message, now time.Time) ([]byte, queuefile.Layout, error) {
+	env := queuefile.Envelope{
+		Arrival: now, QueueID: msg.ID, Context: "local", Sender: msg.Sender, EditRoom: msg.EditRoom,
+	}
 	for _, r := range msg.Recipients {
-		if r.ORcpt != "" {
-			b.add('o', r.ORcpt)
-		}
-		if r.Notify != 0 {
-			b.add('n', fmt.Sprint(int(r.Notify)))
-		}
-		b.add('O', r.Original)
-		b.offsets = append(b.offsets, int64(len(b.data)))
-		b.add('R', r.Address)
+		env.Recipients = append(env.Recipients, queuefile.Recipient{
+			Address: r.Address, Original: r.Original, ORcpt: r.ORcpt, Notify: int(r.Notify),
+		})
 	}
-	b.add('M', "")
-	b.offset = int64(len(b.data))
-	records := msg.Records
-	if records == nil {
-		records = contentRecords(msg.Content)
+	if msg.Records == nil {
+		return queuefile.Build(env, strings.NewReader(msg.Content))
 	}
-	for _, r := range records {
-		b.add(r.Type, r.Data)
-		b.size += int64(len(r.Data))
-		if r.Type == 'N' {
-			b.size++
+	dst := new(memory)
+	w, err := queuefile.NewWriter(dst, env)
+	if err != nil {
+		return nil, queuefile.Layout{}, err
+	}
+	for _, r := range msg.Records {
+		if err := w.Record(r.Type, []byte(r.Data)); err != nil {
+			return nil, queuefile.Layout{}, err
 		}
 	}
-	end := int64(len(b.data))
-	if !msg.Truncated {
-		b.add('X', "")
-		b.add('E', "")
+	layout, err := w.Finish()
+	if err == nil && msg.Truncated {
+		dst.data = dst.data[:layout.DataOffset+layout.ContentSize]
 	}
-	size := fmt.Sprintf("%15d %15d %15d %15d %15d %15d", end-b.offset, b.offset, len(b.offsets), 0, b.size, 0)
-	copy(b.data[2:], size)
-	return b
+	return dst.data, layout, err
 }
 
-// add appends one record: type, length in base 128, data.
-func (b *fileBuilder) add(kind byte, data string) {
-	b.data = append(b.data, kind)
-	n := len(data)
-	for ; n > 0x7f; n >>= 7 {
-		b.data = append(b.data, byte(n)|0x80)
-	}
-	b.data = append(b.data, byte(n))
-	b.data = append(b.data, data...)
+// memory is a file in memory.
+type memory struct{ data []byte }
+
+func (m *memory) Write(p []byte) (int, error) {
+	m.data = append(m.data, p...)
+	return len(p), nil
 }
 
-// contentRecords splits a message into records as cleanup(8) does.
-func contentRecords(content string) []QueueRecord {
-	var all []QueueRecord
-	for content != "" {
-		line, rest, whole := strings.Cut(content, "\n")
-		for len(line) > recordLimit {
-			all = append(all, QueueRecord{'L', line[:recordLimit]})
-			line = line[recordLimit:]
-		}
-		if whole {
-			all = append(all, QueueRecord{'N', line})
-		} else {
-			all = append(all, QueueRecord{'L', line})
-		}
-		content = rest
-	}
-	return all
+// WriteAt overwrites what is there already.
+func (m *memory) WriteAt(p []byte, at int64) (int, error) {
+	return copy(m.data[at:], p), nil
 }
 
 // A FileState is what became of a queue file.

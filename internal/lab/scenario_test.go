@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ const scenarioTime = 20 * time.Second
 // purpose, in its "ours" sections.
 func TestScenarios(t *testing.T) {
 	agent, ours := theAgent(t)
-	cfg := scenario.Config{Agent: agent, Stderr: os.Stderr}
+	cfg := scenario.Config{Agent: agent, Stderr: os.Stderr, User: mailOwner()}
 	if ours {
 		cfg.MainCF = []string{"postlmtp_process_concurrency = 1"}
 	}
@@ -71,6 +72,18 @@ func runScenario(t *testing.T, s *scenario.Scenario, path string, cfg scenario.C
 			t.Errorf("%s: - expected, + seen:\n%s", facet, diff)
 		}
 	}
+}
+
+// mailOwner returns the user to run agents as: for root the one that Postfix
+// would use, so that agents give their privileges up as in real life.
+func mailOwner() string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	if _, err := user.Lookup("postfix"); err != nil {
+		return ""
+	}
+	return "postfix"
 }
 
 // theAgent returns the agent to run and whether it is ours.

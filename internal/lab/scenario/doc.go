@@ -16,6 +16,7 @@
 //	== message        the message, as text
 //	== records        or its queue file records: "N text", "L text", "p text";
 //	                  text in double quotes is a Go string, and "x"*3000 repeats it;
+//	                  "N*20 text" is 20 such records;
 //	                  a last line "cut" leaves the end of the file away
 //	== request        the delivery request: "KEY: VALUE" lines, see below
 //	== differs        why our agent is to do something else than Postfix's

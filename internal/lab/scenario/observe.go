@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -56,9 +57,16 @@ func (r *run) serverFacet() string {
 	return b.String()
 }
 
+// longLine is the length from which a line is shown by its start, its length
+// and a check sum.
+const longLine = 160
+
 // wireLine prints a line that ends with CRLF and is plain text as it is, and
 // anything else as a Go string.
 func wireLine(line string) string {
+	if len(line) > longLine {
+		return fmt.Sprintf("%q and so on, %d bytes, sum %.4x", line[:60], len(line), sha256.Sum256([]byte(line)))
+	}
 	text, ok := strings.CutSuffix(line, "\r\n")
 	if ok && isPlain(text) && !strings.HasPrefix(text, `"`) && !strings.HasSuffix(text, " ") {
 		return text

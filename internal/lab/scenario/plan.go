@@ -125,6 +125,14 @@ func readRecords(body string) (lab.Message, error) {
 			continue
 		}
 		kind, text, _ := strings.Cut(line, " ")
+		kind, number, repeated := strings.Cut(kind, "*")
+		times := 1
+		if repeated {
+			var err error
+			if times, err = strconv.Atoi(number); err != nil {
+				return msg, fmt.Errorf("%q: %w", line, err)
+			}
+		}
 		if len(kind) != 1 {
 			return msg, fmt.Errorf("%q is not a record", line)
 		}
@@ -132,7 +140,9 @@ func readRecords(body string) (lab.Message, error) {
 		if err != nil {
 			return msg, fmt.Errorf("%q: %w", line, err)
 		}
-		msg.Records = append(msg.Records, lab.QueueRecord{Type: kind[0], Data: data})
+		for range times {
+			msg.Records = append(msg.Records, lab.QueueRecord{Type: kind[0], Data: data})
+		}
 	}
 	return msg, nil
 }

@@ -23,6 +23,7 @@ type Observed map[string]string
 // A Config says what to run scenarios with.
 type Config struct {
 	Agent  string   // file name of the agent's binary
+	User   string   // lab.Options.User
 	MainCF []string // further lines of main.cf, before those of the scenario
 	Stderr *os.File // the agent's standard error
 }
@@ -59,7 +60,7 @@ type run struct {
 // name the servers' places.
 func (r *run) start(cfg Config) (err error) {
 	opts := r.plan.options
-	opts.Agent, opts.Stderr = cfg.Agent, cfg.Stderr
+	opts.Agent, opts.Stderr, opts.User = cfg.Agent, cfg.Stderr, cfg.User
 	if r.lab, err = lab.New("", opts); err != nil {
 		return err
 	}
@@ -89,6 +90,11 @@ func (r *run) expand(text string) string {
 // request makes the queue file of a request, delivers it and notes the status.
 func (r *run) request(ctx context.Context, i int) error {
 	rp := &r.plan.requests[i]
+	if rp.raw != nil {
+		res, err := r.sendRaw(ctx, rp.raw)
+		r.noteStatus(i, res, err)
+		return ctx.Err()
+	}
 	req, err := r.lab.Queue(rp.message)
 	if err != nil {
 		return err
@@ -107,7 +113,7 @@ func (r *run) request(ctx context.Context, i int) error {
 	if err := wait(ctx, rp.pause); err != nil {
 		return err
 	}
-	res, err := r.deliver(ctx, rp, req)
+	res, err := r.lab.Deliver(ctx, req)
 	if ctx.Err() != nil {
 		return err
 	}
@@ -130,17 +136,14 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// deliver sends the request, or the bytes that stand in for it.
-func (r *run) deliver(ctx context.Context, rp *requestPlan, req *request.Request) (lab.Result, error) {
-	if rp.raw == nil {
-		return r.lab.Deliver(ctx, req)
-	}
+// sendRaw sends bytes that stand in for a request.
+func (r *run) sendRaw(ctx context.Context, raw []byte) (lab.Result, error) {
 	c, err := r.lab.Connect(ctx)
 	if err != nil {
 		return lab.Result{}, err
 	}
 	defer c.Close()
-	if _, err := c.Conn.Write(rp.raw); err != nil {
+	if _, err := c.Conn.Write(raw); err != nil {
 		return lab.Result{}, err
 	}
 	if err := c.CloseWrite(); err != nil {
