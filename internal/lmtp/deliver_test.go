@@ -386,7 +386,7 @@ func TestOutOfStep(t *testing.T) {
 	}{
 		{"stale reply before MAIL", fakeServer{lhlo: "250-fake\r\n250 PIPELINING\r\n250 2.0.0 stale"},
 			"desync mail", ", , "},
-		{"two replies to MAIL", fakeServer{mail: "250 ok\r\n550 5.1.1 stale"}, "desync rset", ", , "},
+		{"two replies to MAIL", fakeServer{mail: "250 ok\r\n550 5.1.1 stale", lax: true}, "desync rset", ", , "},
 		{"two replies to RCPT, all accepted", fakeServer{rcpt: rcpt("250 ok\r\n250 ok", "", "")},
 			"desync rset", ", , "},
 		{"two replies to RCPT, first refused", fakeServer{rcpt: rcpt("550 5.1.1 no\r\n550 5.1.1 no", "", "")},
@@ -397,6 +397,7 @@ func TestOutOfStep(t *testing.T) {
 			"desync rset", ", , "},
 		{"no reply to a RCPT", fakeServer{rcpt: rcpt("", doSkip, "550 5.1.1 no")}, "desync data", ", , "},
 		{"no reply to any RCPT", fakeServer{rcpt: rcpt(doSkip, doSkip, doSkip), data: "354 go"}, "desync rcpt", ", , "},
+		{"RCPT and DATA accepted after a refused MAIL", fakeServer{mail: "451 4.3.0 no", lax: true, tail: "x\r\n"}, "reply mail 451", ", , "},
 		{"DATA accepted with 2xx", fakeServer{data: "250 ok"}, "reply data 250", ", , "},
 		{"final reply before the content", fakeServer{early: "250 2.0.0 <r0> saved"}, "desync body", ", , "},
 		{"refusal before the content", fakeServer{early: "552 5.3.4 too big"}, "desync body", "final 552, , "},

@@ -23,6 +23,7 @@ type fakeServer struct {
 	lhlo     string // instead of the reply made of keywords
 	xforward string
 	mail     string
+	lax      bool // RCPT is accepted after a refused MAIL
 	rcpt     func(i int) string
 	data     string // default 354 or 503
 	early    string // said right behind the reply to DATA
@@ -146,7 +147,9 @@ func (f *fakeServer) serve() {
 		case "XFORWARD":
 			ok = f.say(f.xforward, "250 2.0.0 ok")
 		case "MAIL":
-			mail = f.mail == "" || f.mail[0] == '2'
+			last := strings.TrimRight(f.mail, "\r\n")
+			last = last[strings.LastIndexByte(last, '\n')+1:]
+			mail = f.lax || last == "" || last[0] == '2'
 			rcpts, accepted = 0, nil
 			ok = f.say(f.mail, "250 2.1.0 ok")
 		case "RCPT":
