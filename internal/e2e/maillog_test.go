@@ -124,7 +124,7 @@ func (l *mailLog) delivered(t *testing.T, mark int, queueID, to, status string) 
 	})
 	if !ok {
 		t.Fatalf("no status=%s for %s to %s; the log says:\n%s", status, queueID, to,
-			strings.Join(l.find(mark, queueID), "\n"))
+			strings.Join(l.find(mark, queueID+": ([^t]|to=<"+regexp.QuoteMeta(to)+">)"), "\n"))
 	}
 	return found
 }

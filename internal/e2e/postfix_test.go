@@ -71,6 +71,13 @@ func startPostfix(t *testing.T, o options) *postfix {
 	return p
 }
 
+// with is the same instance for a sub-test.
+func (p *postfix) with(t *testing.T) *postfix {
+	c := *p
+	c.t = t
+	return &c
+}
+
 func (p *postfix) conf() string { return filepath.Join(p.dir, "conf") }
 func (p *postfix) queue(names ...string) string {
 	return filepath.Join(append([]string{p.dir, "queue"}, names...)...)
