@@ -27,7 +27,7 @@ type Options struct {
 	Agent   string // file name of the agent's binary
 	Command string // the command word of master.cf: argv[0]; default "lmtp"
 	Service string // the service name of master.cf; default "lmtp"
-	Release string // the Postfix release to be, "3.5" to "3.12"; default "3.7"
+	Release string // the Postfix release to be, "3.5" to "3.12"; default "3.7.11"
 
 	MainCF []string // further lines of main.cf
 	Words  []string // words of the master.cf entry after the command
@@ -84,7 +84,7 @@ func (o *Options) setDefaults() {
 	}
 	set(&o.Command, "lmtp")
 	set(&o.Service, "lmtp")
-	set(&o.Release, "3.7")
+	set(&o.Release, "3.7.11")
 	if o.ProcessLimit == 0 {
 		o.ProcessLimit = 1
 	}
@@ -142,8 +142,10 @@ func (l *Lab) makeDirs() (err error) {
 	if longest := filepath.Join(l.queue, "public", "postlog"); len(longest) > maxSocketPath {
 		return fmt.Errorf("make directories: %s is too long for the path of a socket", longest)
 	}
-	if err := os.Mkdir(l.config, 0o755); err != nil {
-		return err
+	for _, sub := range []string{"config", "libexec", "data"} {
+		if err := os.Mkdir(filepath.Join(l.dir, sub), 0o755); err != nil {
+			return err
+		}
 	}
 	for _, sub := range []string{"", "active", "incoming", "deferred", "corrupt", "bounce", "defer", "private", "public", "pid"} {
 		if err := os.Mkdir(filepath.Join(l.queue, sub), 0o755); err != nil {
@@ -187,7 +189,7 @@ func (l *Lab) Configure(further []string) error {
 	lines := []string{
 		"compatibility_level = 3.6",
 		"queue_directory = " + l.queue,
-		"daemon_directory = " + filepath.Dir(l.opts.Agent),
+		"daemon_directory = " + filepath.Join(l.dir, "libexec"),
 		"data_directory = " + filepath.Join(l.dir, "data"),
 		"myhostname = " + Hostname,
 		"mydomain = example.com",
@@ -207,6 +209,11 @@ func (l *Lab) Configure(further []string) error {
 	lines = append(lines, further...)
 	text := strings.Join(lines, "\n") + "\n"
 	if err := writeOld(filepath.Join(l.config, "main.cf"), text); err != nil {
+		return err
+	}
+	// An agent may look into the master program for the release of Postfix.
+	stamp := "mail_version=" + l.opts.Release + "\n"
+	if err := writeOld(filepath.Join(l.dir, "libexec", "master"), stamp); err != nil {
 		return err
 	}
 	return writeOld(filepath.Join(l.config, "master.cf"), l.masterCF())
@@ -231,7 +238,7 @@ func (l *Lab) masterCF() string {
 		}
 		return "n"
 	}
-	limit := max(l.opts.ProcessLimit, 0)
+	limit := max(l.opts.ProcessLimit, 0) // Unlimited is 0 in master.cf
 	line := fmt.Sprintf("%s unix - %s %s - %d %s", l.opts.Service,
 		yes(l.opts.User != ""), yes(l.opts.Chroot), limit, filepath.Base(l.opts.Command))
 	for _, word := range l.opts.Words {

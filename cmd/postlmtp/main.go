@@ -1,0 +1,111 @@
+// Command postlmtp is the person's tool of the LMTP delivery agent: it shows,
+// checks and explains what the daemon does. The daemon itself is the command
+// lmtp, which master(8) of Postfix runs.
+//
+//	postlmtp COMMAND [OPTION]... [ARGUMENT]...
+//	postlmtp --help
+//	postlmtp COMMAND --help
+//
+// The exit status is 0 for success, 1 for a failure that a command reports
+// (its manual says which), 2 for a command line that makes no sense.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// Exit statuses.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+// A command is one thing that the tool can do.
+type command struct {
+	name    string
+	summary string
+	run     func(args []string, stdout, stderr io.Writer) int
+}
+
+// commands lists what the tool can do, in the order of the help text.
+func commands() []command {
+	return []command{
+		{"demo", "deliver a few messages on embedded parts and show what happens", demoCommand},
+	}
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run finds the command and runs it.
+func run(args []string, stdout, stderr io.Writer) int {
+	flags := pflag.NewFlagSet("postlmtp", pflag.ContinueOnError)
+	flags.SetInterspersed(false) // options after the command are the command's
+	flags.SetOutput(io.Discard)
+	showVersion := flags.Bool("version", false, "print the version")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		help(stdout)
+		return exitOK
+	case err != nil:
+		return misused(stderr, "", err)
+	case *showVersion:
+		fmt.Fprintf(stdout, "postlmtp %s\n", version)
+		return exitOK
+	case flags.NArg() == 0:
+		help(stderr)
+		return exitUsage
+	}
+	name := flags.Arg(0)
+	if name == "help" {
+		help(stdout)
+		return exitOK
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(flags.Args()[1:], stdout, stderr)
+		}
+	}
+	return misused(stderr, "", fmt.Errorf("there is no command %q", name))
+}
+
+// help prints what the tool can do.
+func help(w io.Writer) {
+	fmt.Fprint(w, `postlmtp: the tool of an LMTP delivery agent for Postfix
+
+Usage: postlmtp COMMAND [OPTION]...
+
+Commands:
+`)
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.summary)
+	}
+	fmt.Fprint(w, `
+Options:
+  --help     this text; after a command: what the command can do
+  --version  the version
+
+The daemon is the program lmtp beside this one. Postfix's master(8) runs it.
+`)
+}
+
+// misused reports a command line that makes no sense.
+func misused(stderr io.Writer, command string, err error) int {
+	name := "postlmtp"
+	if command != "" {
+		name += " " + command
+	}
+	fmt.Fprintf(stderr, "%s: %v\nTry: %s --help\n", name, err, name)
+	return exitUsage
+}
