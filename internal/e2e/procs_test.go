@@ -100,3 +100,6 @@ done
 		in.Close()
 	})
 }
+
+// kill ends one process, at once.
+func (p process) kill() { syscall.Kill(p.pid, syscall.SIGKILL) }

@@ -43,6 +43,7 @@ func TestDovecot(t *testing.T) {
 	for _, w := range ways(r.dovecot) {
 		r.dovecot.add("", "user-"+w.key, "sender-"+w.key)
 		r.dovecot.add("userdb_quota_rule=*:bytes=20K", "full-"+w.key)
+		r.dovecot.add("userdb_quota_rule=*:bytes=1 userdb_quota_full_tempfail=no", "final-"+w.key)
 		good, full, _ := fiftyUsers(w)
 		r.dovecot.add("", good...)
 		r.dovecot.add("userdb_quota_rule=*:bytes=1K", full...)
@@ -56,7 +57,7 @@ func TestDovecot(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			for _, c := range []test{
 				{"stored", real.stored}, {"8bit", real.eightBit},
-				{"unknown user", real.unknownUser}, {"over quota", real.overQuota},
+				{"unknown user", real.unknownUser}, {"over quota", real.overQuota}, {"no room", real.noRoom},
 				{"50 recipients", real.fifty}, {"50 MB", real.big},
 				{"utf8", real.utf8}, {"sendmail -bv", real.verify},
 			} {
@@ -141,6 +142,15 @@ func (r real) overQuota(t *testing.T, w way) {
 	r.log.delivered(t, 0, queueID, to, "sent")
 }
 
+// noRoom: the same where the server is told that a full mailbox is for good.
+func (r real) noRoom(t *testing.T, w way) {
+	id, from, to := newID("room"), "sender-"+w.key+"@"+w.domain, "final-"+w.key+"@"+w.domain
+	queueID := r.submit(envelope{from: from, to: []string{to}}, message(id, from, to, "never stored\n"))
+	r.log.delivered(t, 0, queueID, to, "bounced")
+	r.dovecot.reportAbout(from, id).expect(t, to, "Action: =failed", "Status: =5.2.2",
+		"Diagnostic-Code: =smtp; 552 5.2.2 <"+to+"> Quota exceeded (mailbox for user is full)")
+}
+
 // fiftyUsers names 50 recipients of three kinds.
 func fiftyUsers(w way) (good, full, unknown []string) {
 	for i := range 50 {
@@ -184,9 +194,6 @@ func (r real) fifty(t *testing.T, w way) {
 			rep.expect(t, to, "Action: =failed", "Status: =5.1.1")
 		}
 	}
-	if n := len(r.log.find(0, queueID+`: to=.*status=`)); n != 50 {
-		t.Errorf("%d status lines for 50 recipients", n)
-	}
 	r.dovecot.lift(full...)
 	r.retry(queueID)
 	for _, user := range full {
@@ -195,6 +202,9 @@ func (r real) fifty(t *testing.T, w way) {
 	for to, status := range want {
 		if got := len(r.dovecot.mails(to)); status != "bounced" && got != 1 {
 			t.Errorf("%s has %d messages", to, got)
+		}
+		if n := len(r.log.find(0, queueID+": to=<"+to+">.*status=(sent|bounced) ")); n != 1 {
+			t.Errorf("%d final status lines for %s", n, to)
 		}
 	}
 }

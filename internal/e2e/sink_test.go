@@ -108,6 +108,14 @@ func (s *sink) run() *sink {
 	return s
 }
 
+// wait waits in a hook until a channel is closed, or the sink.
+func (s *sink) wait(c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-s.done:
+	}
+}
+
 // close stops the sink and cuts its connections.
 func (s *sink) close() {
 	s.mu.Lock()
