@@ -1,0 +1,178 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// maxText bounds a table of text and a file of a match list, in bytes.
+const maxText = 256 << 20
+
+// A line is a logical line of a text file: physical lines that start with white
+// space continue the one before; comments and empty lines are skipped.
+type line struct {
+	text   string
+	number int // of its first physical line
+}
+
+// logicalLines takes text apart. path is for warnings.
+func logicalLines(text []byte, path string, log Logger) []line {
+	var all []line
+	var b []byte
+	first := 0
+	flush := func() {
+		if len(b) > 0 {
+			all = appendLine(all, line{string(b), first}, path, log)
+		}
+		b = b[:0]
+	}
+	for number := 1; len(text) > 0; number++ {
+		physical, rest, _ := bytes.Cut(text, []byte("\n"))
+		text = rest
+		if len(b) > 0 && !(len(physical) > 0 && (isSpace(physical[0]) || physical[0] == '#')) && !blank(physical) {
+			flush()
+		}
+		if bytes.IndexByte(physical, 0) >= 0 {
+			log.Warningf("%s, line %d: text after null byte may be ignored", path, number)
+		}
+		if blank(physical) || bytes.TrimLeft(physical, spaces)[0] == '#' {
+			continue
+		}
+		if len(b) == 0 {
+			first = number
+		}
+		b = append(b, physical...)
+	}
+	flush()
+	return all
+}
+
+func blank(physical []byte) bool { return len(bytes.TrimLeft(physical, spaces)) == 0 }
+
+// appendLine adds a line, unless it continues nothing.
+func appendLine(all []line, l line, path string, log Logger) []line {
+	// What follows a NUL byte does not exist for the code that reads lines.
+	l.text, _, _ = strings.Cut(l.text, "\x00")
+	if l.text != "" && isSpace(l.text[0]) {
+		shown := l.text
+		if len(shown) > 30 {
+			shown = shown[:30] + "..."
+		}
+		log.Warningf("%s: logical line must not start with whitespace: \"%s\"", path, shown)
+		return all
+	}
+	return append(all, l)
+}
+
+// A text is what a table of text consists of, wherever it comes from.
+type text struct {
+	lines []line
+	file  *os.File // nil: the rules were in the name of the table
+	stat  os.FileInfo
+}
+
+// readText reads the rules of a table: a file, or rules in the name of the
+// table, each in braces inside of braces.
+func (o *opening) readText() (*text, error) {
+	if o.name[0] == '{' {
+		rules, err := inlineRules(o.name)
+		if err != nil {
+			return nil, fmt.Errorf("%s map: %v", o.kind, err)
+		}
+		return &text{lines: logicalLines([]byte(rules), o.name, o.set.opt.Log)}, nil
+	}
+	t, err := readFile(o.name, o.set.opt.Log)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %s", o.name, cause(err))
+	}
+	return t, nil
+}
+
+// inlineRules returns the rules of "{ {rule}, {rule} }" as lines.
+func inlineRules(name string) (string, error) {
+	inner, err := unbrace(name)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, rule := range Split(inner) {
+		rule, err := unbrace(rule)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(trim(rule) + "\n")
+	}
+	return b.String(), nil
+}
+
+// errChanging is the error for a file that is being written all the time.
+var errChanging = errors.New("file changes while it is read")
+
+// readFile reads a file of text and keeps it open. If it changes while it is
+// read, it is read again.
+func readFile(path string, log Logger) (*text, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	for range 10 {
+		data, stat, err := readStable(f)
+		if err == nil && data != nil {
+			return &text{lines: logicalLines(data, path, log), file: f, stat: stat}, nil
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	f.Close()
+	return nil, errChanging
+}
+
+// readStable reads a file from its start; the data is nil if the file changed
+// meanwhile.
+func readStable(f *os.File) ([]byte, os.FileInfo, error) {
+	before, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, maxText+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(data) > maxText {
+		return nil, nil, fmt.Errorf("file is larger than %d bytes", maxText)
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !after.ModTime().Equal(before.ModTime()) || after.Size() != before.Size() {
+		return nil, nil, nil
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return data, after, nil
+}
+
+// ReadList returns the logical lines of a file that a list in main.cf includes
+// as /file/name. Changed looks at the file from now on.
+func (s *Set) ReadList(path string) ([]string, error) {
+	t, err := readFile(path, s.opt.Log)
+	if err != nil {
+		return nil, fmt.Errorf("open file %s: %s", path, cause(err))
+	}
+	s.mu.Lock()
+	s.watch(path, t.file, t.stat, false)
+	s.mu.Unlock()
+	lines := make([]string, len(t.lines))
+	for i, l := range t.lines {
+		lines[i] = l.text
+	}
+	return lines, nil
+}
