@@ -3,14 +3,15 @@ package delivery
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"time"
 
+	"postlmtp/internal/content"
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
 	"postlmtp/internal/nexthop"
+	"postlmtp/internal/pool"
 	"postlmtp/internal/queuefile"
 	"postlmtp/internal/request"
 )
@@ -60,44 +61,51 @@ type Options struct {
 	FallbackRelayText     string // as configured, for the log
 	VerifyTarget          lmtp.Probe
 	LineLengthLimit       int // lmtp_line_length_limit, 0 is none
-	MIME                  MIMELimits
+	MIME                  content.MIMELimits
+	UTF8                  bool // smtputf8_enable
 
-	CacheDestination     func(name string) bool // lmtp_connection_cache_destinations; nil is none
-	CacheOnDemand        bool
-	CacheTimeLimit       time.Duration
-	ReuseTimeLimit       time.Duration
-	ReuseCountLimit      int // 0 is none
-	FinalGrace           time.Duration
-	QuitInBackground     bool // the queue manager need not wait for the answer to QUIT
-	Session              lmtp.Options
-	Parse                func(nexthop string) (nexthop.Nexthop, error)
-	Resolver             Resolver
-	Dial                 func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error)
-	Trace                func(req *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) // nil, or returns nil: no trace
-	Log                  Logger
-}
-
-// MIMELimits bound the conversion of 8-bit content for servers without 8BITMIME.
-type MIMELimits struct {
-	Nesting, Boundary, HeaderSize int // mime_nesting_limit, mime_boundary_length_limit, header_size_limit
+	CacheDestination func(name string) bool // lmtp_connection_cache_destinations; nil is none
+	CacheOnDemand    bool
+	CacheTimeLimit   time.Duration
+	ReuseTimeLimit   time.Duration
+	ReuseCountLimit  int // 0 is none
+	FinalGrace       time.Duration
+	QuitInBackground bool // the queue manager need not wait for the answer to QUIT
+	Session          lmtp.Options
+	Parse            func(nexthop string) (nexthop.Nexthop, error)
+	Resolver         Resolver
+	Dial             func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error)
+	Trace            func(req *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) // nil, or returns nil: no trace
+	// Stopping is the cause of a context that ends because the process does.
+	Stopping error
+	Log      Logger
 }
 
 // Deliverer delivers requests. Many goroutines may use one.
 type Deliverer struct {
 	opt      Options
 	reporter Reporter
-	cache    *cache
+	pool     *sessionPool
 	quits    sync.WaitGroup
 }
 
+// maxIdleSessions bounds the descriptors that idle sessions hold. They are gone
+// after lmtp_connection_cache_time_limit anyway.
+const maxIdleSessions = 1000
+
 // New returns a Deliverer.
 func New(opt Options, reporter Reporter) *Deliverer {
-	return &Deliverer{opt: opt, reporter: reporter, cache: newCache(opt)}
+	return &Deliverer{opt: opt, reporter: reporter, pool: pool.New[cacheKey, parked](pool.Options{
+		IdleLimit:  opt.CacheTimeLimit,
+		ReuseTime:  opt.ReuseTimeLimit,
+		ReuseCount: opt.ReuseCountLimit,
+		MaxIdle:    maxIdleSessions,
+	})}
 }
 
 // Close ends the idle sessions, and waits for those that say goodbye.
 func (d *Deliverer) Close() {
-	d.cache.close()
+	d.pool.CloseAll()
 	d.quits.Wait()
 }
 
@@ -157,8 +165,7 @@ func (j *job) run(ctx context.Context) error {
 	target, err := j.d.opt.Parse(j.req.Nexthop)
 	if err != nil {
 		// Postfix's agent ends here, and with it the whole transport.
-		j.d.opt.Log.Warningf("%s: %v", j.req.QueueID, err)
-		j.why = configurationDiagnosis(err)
+		j.remember(err)
 	} else if target.IsUnix() {
 		err = j.runUnix(ctx, target.Unix())
 	} else {
@@ -227,14 +234,9 @@ func (j *job) resetStamps() {
 	j.stamps.ConnSetupDone, j.stamps.DeliverDone, j.stamps.ReuseCount = time.Time{}, time.Time{}, 0
 }
 
-// abandoned tells whether the delivery has to end because the context did.
-func abandoned(ctx context.Context) bool { return ctx.Err() != nil }
-
-// configurationDiagnosis is the diagnosis of a destination that makes no sense.
-func configurationDiagnosis(err error) dsn.Diagnosis {
-	var known interface{ Diagnosis() dsn.Diagnosis }
-	if errors.As(err, &known) {
-		return known.Diagnosis()
-	}
-	return dsn.Diagnosis{Status: statusConfiguration, Reason: fmt.Sprintf("mail system configuration error: %v", err)}
+// abandoned tells whether the delivery has to end because the process does. A
+// context that ends for another reason is a delivery that took too long: it is
+// settled as any that lost its connection.
+func (d *Deliverer) abandoned(ctx context.Context) bool {
+	return ctx.Err() != nil && errors.Is(context.Cause(ctx), d.opt.Stopping)
 }

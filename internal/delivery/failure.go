@@ -119,3 +119,37 @@ func (d *Deliverer) sessionFailure(ep nexthop.Endpoint, err error) Failure {
 		return contentFailure(ep, err)
 	}
 }
+
+// diagnosisOf is the diagnosis that a failed parse, lookup or connection
+// carries.
+func diagnosisOf(err error) dsn.Diagnosis {
+	var destination *nexthop.DestinationError
+	var lookup *nexthop.LookupError
+	var dial *nexthop.DialError
+	switch {
+	case errors.As(err, &lookup):
+		return lookup.Diagnosis
+	case errors.As(err, &destination):
+		return destination.Diagnosis
+	case errors.As(err, &dial):
+		return dial.Diagnosis
+	default:
+		return dsn.Diagnosis{Status: statusLocalData, Reason: err.Error()}
+	}
+}
+
+// remember notes why there is no session, and what the operator could do about
+// it: some causes can be seen from here, and are not in the recipients' records.
+func (j *job) remember(err error) {
+	j.why = diagnosisOf(err)
+	var destination *nexthop.DestinationError
+	if errors.As(err, &destination) {
+		j.d.opt.Log.Warningf("%s: %s", j.req.QueueID, j.why.Reason)
+	}
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		if hint := hinted.Hint(); hint != "" {
+			j.d.opt.Log.Infof("%s: hint: %s", j.req.QueueID, hint)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (j *job) refuse() (Failure, bool) {
 		return Failure{}, false
 	}
 	rcpt := j.req.Recipients[0].Address
-	loops, err := content.DeliveredTo(j.file.Records(j.req.Offset), rcpt)
+	loops, err := content.DeliveredTo(j.file.Records(j.req.Offset), rcpt, opt.UTF8)
 	if err != nil {
 		// The same trouble comes up when the content is sent, and is
 		// settled there.

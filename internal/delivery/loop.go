@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"net"
 
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
@@ -42,7 +43,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 		}
 		last := i == len(elements)-1
 		endpoints, err := j.d.opt.Resolver.Resolve(ctx, e, dsn.Class(j.why.Status) == '4')
-		if abandoned(ctx) {
+		if j.d.abandoned(ctx) {
 			return errAbandoned
 		}
 		if err != nil {
@@ -65,7 +66,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 // lookupFailed remembers why an element has no endpoints. A fall-back relay
 // that does not exist is a mistake in our settings, and no reason to bounce.
 func (j *job) lookupFailed(err error, lastFallback bool) {
-	j.why = lookupDiagnosis(err)
+	j.remember(err)
 	if lastFallback && dsn.Class(j.why.Status) != '4' {
 		j.d.opt.Log.Warningf("lmtp_fallback_relay configuration problem")
 		j.why.Status = statusConfiguration
@@ -115,7 +116,7 @@ func (j *job) runElement(ctx context.Context, e nexthop.Element, endpoints []nex
 func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []nexthop.Endpoint, lastElement bool) ([]nexthop.Endpoint, int, error) {
 	sessions := 0
 	offer := func(key cacheKey, rest func(nexthop.Endpoint) []nexthop.Endpoint) error {
-		s := j.lease(ctx, key)
+		s := j.leaseSession(ctx, key)
 		if s == nil {
 			return nil
 		}
@@ -143,7 +144,7 @@ func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []next
 		if !j.ledger.any() || len(endpoints) == 0 {
 			break
 		}
-		err := offer(j.endpointKey(e, ep), func(used nexthop.Endpoint) []nexthop.Endpoint {
+		err := offer(j.endpointKey(ep), func(used nexthop.Endpoint) []nexthop.Endpoint {
 			return without(endpoints, used)
 		})
 		if err != nil {
@@ -156,7 +157,7 @@ func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []next
 // tryPooled offers the message to the pooled session of a key. It reports
 // whether that settled the matter.
 func (j *job) tryPooled(ctx context.Context, key cacheKey, final bool) (done bool, err error) {
-	s := j.lease(ctx, key)
+	s := j.leaseSession(ctx, key)
 	if s == nil {
 		return false, nil
 	}
@@ -168,18 +169,21 @@ func (j *job) tryPooled(ctx context.Context, key cacheKey, final bool) (done boo
 // whether the handshake worked; failures are settled or remembered here.
 func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (talked bool, err error) {
 	conn, err := j.d.opt.Dial(ctx, ep)
-	if abandoned(ctx) {
+	if j.d.abandoned(ctx) {
 		if err == nil {
 			conn.Close()
 		}
 		return false, errAbandoned
 	}
 	if err != nil {
-		j.connectFailed(ep, err)
+		j.remember(err)
+		if ep.Network != "unix" { // that to a socket is in the recipients' records anyway
+			j.d.opt.Log.Infof("%s", j.why.Reason)
+		}
 		return false, nil
 	}
 	s, err := j.open(ctx, ep, conn)
-	if abandoned(ctx) {
+	if j.d.abandoned(ctx) {
 		if err == nil {
 			s.Close()
 		}
@@ -195,7 +199,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 }
 
 // open says hello over a new connection. After a refusal it says goodbye.
-func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn netConn) (*session, error) {
+func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*session, error) {
 	opt := j.d.opt.Session
 	opt.Peer, opt.PeerPort, opt.Addr = ep.Peer(), ep.Relay(), ep.Address()
 	opt.Hooks = j.hooks(ep)
@@ -203,7 +207,7 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn netConn) (*ses
 	if err != nil {
 		var refused *lmtp.ReplyError
 		if errors.As(err, &refused) && s != nil {
-			j.d.quit(s)
+			j.d.quit(&session{Session: s})
 		}
 		return nil, err
 	}
@@ -217,21 +221,6 @@ func (j *job) hooks(ep nexthop.Endpoint) lmtp.Hooks {
 		h.Trace = j.d.opt.Trace(j.req, ep)
 	}
 	return h
-}
-
-// connectFailed remembers why there is no connection. Attempts over TCP are
-// logged one by one; that to a socket is in the recipients' records anyway.
-func (j *job) connectFailed(ep nexthop.Endpoint, err error) {
-	j.why = dialDiagnosis(err)
-	if ep.Network != "unix" {
-		j.d.opt.Log.Infof("%s", j.why.Reason)
-	}
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		if hint := hinted.Hint(); hint != "" {
-			j.d.opt.Log.Infof("%s: hint: %s", j.req.QueueID, hint)
-		}
-	}
 }
 
 // without returns the endpoints but one.

@@ -36,13 +36,13 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 		return false, nil
 	}
 	err = s.Deliver(ctx, x.transaction())
-	if abandoned(ctx) && len(x.open()) > 0 {
-		s.Close()
+	if j.d.abandoned(ctx) && len(x.open()) > 0 {
+		j.d.drop(s)
 		x.warnUnconfirmed(err)
 		return false, errAbandoned
 	}
-	if err != nil && s.pooled && x.untouched(err) {
-		s.Close()
+	if err != nil && s.pooled() && x.untouched(err) {
+		j.d.drop(s)
 		return true, nil
 	}
 	if err != nil {
@@ -152,7 +152,7 @@ func (x *transfer) body(w io.Writer, downgrade bool) error {
 		LineLimit: opt.LineLengthLimit,
 		Prepend:   j.prepend(),
 		Downgrade: downgrade,
-		MIME:      content.MIMELimits(opt.MIME),
+		MIME:      opt.MIME,
 	})
 	if stats.FoldedLines > 0 {
 		opt.Log.Infof("%s: breaking line > %d bytes with <CR><LF>SPACE", j.req.QueueID, opt.LineLengthLimit)

@@ -1,0 +1,304 @@
+package agent
+
+import (
+	"context"
+
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"postlmtp/internal/address"
+	"postlmtp/internal/config"
+	"postlmtp/internal/content"
+	"postlmtp/internal/delivery"
+	"postlmtp/internal/dns"
+	"postlmtp/internal/lmtp"
+	"postlmtp/internal/maillog"
+	"postlmtp/internal/master"
+	"postlmtp/internal/nexthop"
+	"postlmtp/internal/queuefile"
+	"postlmtp/internal/report"
+	"postlmtp/internal/request"
+)
+
+// agent is everything that serves requests, built before the jail.
+type agent struct {
+	settings  *settings
+	log       *maillog.Logger
+	hello     request.Hello
+	limits    request.Limits
+	hash      queuefile.Hash
+	reporter  *report.Reporter
+	deliverer *delivery.Deliverer
+	tables    *tables
+}
+
+// newAgent builds the agent. It opens every file that is not below the queue
+// directory, because there is no other in the jail.
+func newAgent(s *settings, inv master.Invocation, log *maillog.Logger, bound int) (*agent, error) {
+	tables, err := openTables(s, log)
+	if err != nil {
+		return nil, err
+	}
+	a := &agent{
+		settings: s,
+		log:      log,
+		hello:    request.HelloStatus,
+		limits:   request.DefaultLimits(),
+		hash:     queuefile.Hash{Names: s.HashQueueNames, Depth: s.HashQueueDepth},
+		reporter: report.New(s.reportOptions(tables, log)),
+		tables:   tables,
+	}
+	if s.release.AtLeast(3, 6) {
+		a.hello = request.HelloProtocol
+	}
+	options, err := s.deliveryOptions(inv, tables, log)
+	if err != nil {
+		return nil, err
+	}
+	options.QuitInBackground = bound > 1
+	a.deliverer = delivery.New(options, reporter{a.reporter})
+	return a, nil
+}
+
+// close ends idle connections when the process leaves.
+func (a *agent) close() {
+	a.deliverer.Close()
+	a.reporter.Close()
+}
+
+// changed tells whether a lookup table is not as it was when it was opened: the
+// process then makes room for one that opens it anew.
+func (a *agent) changed() (string, bool) { return a.tables.changed() }
+
+func (s *settings) reportOptions(t *tables, log *maillog.Logger) report.Options {
+	o := report.Options{
+		Services: report.Services{
+			Bounce: s.BounceServiceName,
+			Defer:  s.DeferServiceName,
+			Trace:  s.TraceServiceName,
+			Verify: s.AddressVerifyServiceName,
+			Flush:  s.FlushServiceName,
+		},
+		Timeout:       s.IPCTimeout,
+		Idle:          s.IPCIdle,
+		TTL:           s.IPCTTL,
+		SoftBounce:    s.SoftBounce,
+		NegativeCache: s.AddressVerifyNegativeCache,
+		FastFlush:     t.fastFlush,
+		Filter:        t.statusFilter(),
+		Log:           log,
+	}
+	if strings.EqualFold(s.InfoLogAddressFormat, "external") {
+		o.AddressFormat = address.QuoteHeader
+	}
+	return o
+}
+
+func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillog.Logger) (delivery.Options, error) {
+	names, err := dns.NewSystem("/etc")
+	if err != nil {
+		// Missing files count as empty; what could not be read is worth a line.
+		log.Warningf("%v", err)
+	}
+	parser := nexthop.Parser{
+		MyHostname:     s.MyHostname,
+		DefaultService: s.defaultService(),
+		KnownPorts:     s.KnownPorts(),
+		Names:          names,
+		UTF8:           s.SMTPUTF8Enable,
+	}
+	dial, err := s.dialOptions(log)
+	if err != nil {
+		return delivery.Options{}, err
+	}
+	flags := delivery.Flags{
+		DeliveredTo: inv.Flags.DeliveredTo,
+		OriginalTo:  inv.Flags.OrigRcpt,
+		ReturnPath:  inv.Flags.ReturnPath,
+		Final:       inv.Flags.Final,
+	}
+	if s.LMTP.AssumeFinal && !flags.Final {
+		log.Warningf("lmtp_assume_final is obsolete; instead, specify \"%sX\" in master.cf", inv.FlagsWord)
+		flags.Final = true
+	}
+	return delivery.Options{
+		Service:         inv.Service,
+		MyHostname:      s.MyHostname,
+		Flags:           flags,
+		HeadersBackward: !s.release.AtLeast(3, 7),
+		UTF8AtOnce:      !s.release.AtLeast(3, 11),
+
+		SoftBounce:            s.SoftBounce,
+		Skip5xxGreeting:       s.LMTP.Skip5xxGreeting,
+		SkipQuitResponse:      s.LMTP.SkipQuitResponse,
+		SendXForward:          s.LMTP.SendXForwardCommand,
+		DisableMIMEConversion: s.DisableMIMEOutputConversion,
+		MXAddressLimit:        s.LMTP.MXAddressLimit,
+		MXSessionLimit:        s.LMTP.MXSessionLimit,
+		FallbackRelay:         parser.ParseList(s.LMTP.FallbackRelay),
+		FallbackRelayText:     s.LMTP.FallbackRelay,
+		VerifyTarget:          s.verifyTarget(),
+		LineLengthLimit:       s.LMTP.LineLengthLimit,
+		UTF8:                  s.SMTPUTF8Enable,
+		MIME: content.MIMELimits{
+			Nesting:  s.MIMENestingLimit,
+			Boundary: s.MIMEBoundaryLengthLimit,
+			Header:   s.HeaderSizeLimit,
+		},
+		CacheDestination: t.cacheDestination,
+		CacheOnDemand:    s.LMTP.ConnectionCacheOnDemand,
+		CacheTimeLimit:   s.LMTP.ConnectionCacheTimeLimit,
+		ReuseTimeLimit:   s.LMTP.ConnectionReuseTimeLimit,
+		ReuseCountLimit:  s.LMTP.ConnectionReuseCountLimit,
+		FinalGrace:       master.DefaultStopGrace,
+		Session:          s.sessionOptions(),
+		Parse:            parser.Parse,
+		Resolver:         nexthop.NewResolver(s.resolverOptions(names, log)),
+		Dial: func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error) {
+			return nexthop.Dial(ctx, ep, dial)
+		},
+		Trace:    s.trace(inv, log),
+		Stopping: master.ErrStopping,
+		Log:      log,
+	}, nil
+}
+
+// defaultService is lmtp_tcp_port where it was set: its default value leaves
+// room for services(5).
+func (s *settings) defaultService() string {
+	if !s.IsSet("lmtp_tcp_port") {
+		return ""
+	}
+	return s.LMTP.TCPPort
+}
+
+func (s *settings) verifyTarget() lmtp.Probe {
+	if strings.EqualFold(s.LMTP.AddressVerifyTarget, "data") {
+		return lmtp.ProbeData
+	}
+	return lmtp.ProbeRcpt
+}
+
+func (s *settings) sessionOptions() lmtp.Options {
+	return lmtp.Options{
+		LHLOName: s.LMTP.LHLOName,
+		Timeouts: lmtp.Timeouts{
+			LHLO:               s.LMTP.LHLOTimeout,
+			StartTLS:           s.LMTP.StartTLSTimeout,
+			XForward:           s.LMTP.XForwardTimeout,
+			Mail:               s.LMTP.MailTimeout,
+			Rcpt:               s.LMTP.RcptTimeout,
+			DataInit:           s.LMTP.DataInitTimeout,
+			DataXfer:           s.LMTP.DataXferTimeout,
+			DataDone:           s.LMTP.DataDoneTimeout,
+			Reset:              s.LMTP.RsetTimeout,
+			Quit:               s.LMTP.QuitTimeout,
+			PerRequestDeadline: s.LMTP.PerRequestDeadline,
+			MinDataRate:        s.LMTP.MinDataRate,
+		},
+		Discard:         lmtp.ParseDiscard(strings.Join(s.LMTP.DiscardLHLOKeywords, " ")),
+		UTF8:            s.SMTPUTF8Enable,
+		Unquoted:        !s.LMTP.QuoteRFC821Envelope,
+		HelpfulWarnings: s.HelpfulWarnings,
+		LineLimit:       s.LineLengthLimit,
+	}
+}
+
+func (s *settings) resolverOptions(names dns.Source, log *maillog.Logger) nexthop.Options {
+	o := nexthop.Options{
+		Names:            dns.New(names, dns.Options{Log: log}),
+		Source:           names,
+		Randomize:        s.LMTP.RandomizeAddresses,
+		Balance:          s.LMTP.BalanceInetProtocols,
+		AddressLimit:     s.LMTP.MXAddressLimit,
+		DefNames:         slices.Contains(s.LMTP.DNSResolverOptions, "res_defnames"),
+		Search:           slices.Contains(s.LMTP.DNSResolverOptions, "res_dnsrch"),
+		CNAMEOverrides:   s.LMTP.CNAMEOverridesServerName,
+		UseSRV:           wordList(s.UseSRVLookup),
+		AllowSRVFallback: s.AllowSRVLookupFallback,
+		IgnoreSRVError:   s.IgnoreSRVLookupError,
+		Log:              log,
+	}
+	o.DNS, o.Native = s.HostLookup()
+	o.IPv4, o.IPv6 = s.Families()
+	switch s.DNSSupport() {
+	case config.DNSDisabled:
+		o.Support = nexthop.Disabled
+	case config.DNSSEC:
+		o.Support = nexthop.DNSSEC
+	}
+	switch strings.ToLower(s.LMTP.AddressPreference) {
+	case "ipv4":
+		o.Preference = nexthop.PreferIPv4
+	case "ipv6":
+		o.Preference = nexthop.PreferIPv6
+	}
+	return o
+}
+
+// trace logs the dialog of every delivery with -v.
+func (s *settings) trace(inv master.Invocation, log *maillog.Logger) func(*request.Request, nexthop.Endpoint) func(lmtp.TraceEvent) {
+	if inv.Verbose == 0 {
+		return nil
+	}
+	return func(_ *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) {
+		return func(e lmtp.TraceEvent) { logDialog(log, ep.Relay(), e) }
+	}
+}
+
+// logDialog writes one line of a dialog as Postfix does at -v.
+func logDialog(log *maillog.Logger, relay string, e lmtp.TraceEvent) {
+	switch e.Kind {
+	case lmtp.TraceCommand:
+		log.Infof("> %s: %s", relay, e.Line)
+	case lmtp.TraceReply:
+		log.Infof("< %s: %.100s", relay, e.Line)
+	case lmtp.TraceReplaced:
+		log.Infof("< %s: replaced by: %.100s", relay, e.Line)
+	case lmtp.TraceBody:
+		log.Infof("> %s: (%d bytes of message content)", relay, e.Size)
+	case lmtp.TraceTLS:
+		log.Infof("- %s: TLS established", relay)
+	}
+}
+
+// wordList matches the words of a list; nil for an empty one.
+func wordList(list string) func(string) bool {
+	words := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
+	if len(words) == 0 {
+		return nil
+	}
+	return func(word string) bool { return slices.Contains(words, word) }
+}
+
+func (s *settings) dialOptions(log *maillog.Logger) (nexthop.DialOptions, error) {
+	o := nexthop.DialOptions{
+		Timeout:   s.LMTP.ConnectTimeout,
+		Enforce:   s.LMTP.BindAddressEnforce,
+		TCPWindow: s.TCPWindowSize,
+		Log:       log,
+	}
+	var err error
+	if o.BindAddress4, err = nexthop.ParseBindAddress("lmtp_bind_address", s.LMTP.BindAddress); err != nil {
+		return o, err
+	}
+	if o.BindAddress6, err = nexthop.ParseBindAddress("lmtp_bind_address6", s.LMTP.BindAddress6); err != nil {
+		return o, err
+	}
+	if s.InetInterfaces != "all" {
+		// Only a list that leaves one address matters for the source.
+		o.Own, err = nexthop.OwnAddresses(context.Background(), s.InetInterfaces, nativeLookup)
+		if err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// nativeLookup finds the addresses of inet_interfaces, which are this machine's
+// own and so in its hosts file as a rule.
+func nativeLookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}

@@ -1,0 +1,165 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"postlmtp/internal/lmtp"
+	"postlmtp/internal/nexthop"
+	"postlmtp/internal/pool"
+	"postlmtp/internal/request"
+)
+
+// session is an open dialog and where it leads.
+type session struct {
+	*lmtp.Session
+	endpoint nexthop.Endpoint
+	lease    *sessionLease // nil: the session is new
+	unfit    bool          // it lacks what a message needed, and is not kept
+}
+
+type (
+	sessionPool  = pool.Pool[cacheKey, parked]
+	sessionLease = pool.Lease[cacheKey, parked]
+)
+
+// pooled tells whether the session came from the pool.
+func (s *session) pooled() bool { return s.lease != nil }
+
+// reused is how often the session has been used again: conn_use= is one more.
+func (s *session) reused() int {
+	if s.lease == nil {
+		return 0
+	}
+	return s.lease.Uses()
+}
+
+// parked is an idle session in the pool, which says goodbye when its time is up.
+type parked struct{ s *session }
+
+// goodbyeLimit bounds the writing of a QUIT that nobody waits for.
+const goodbyeLimit = time.Second
+
+// Close says QUIT, and does not wait for an answer.
+func (p parked) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbyeLimit)
+	defer cancel()
+	return p.s.Quit(ctx, false)
+}
+
+// cacheKey is what two deliveries must have in common to share a session. It
+// has everything that the dialog up to MAIL FROM depends on.
+type cacheKey struct {
+	// destination is the element as written, or the path of a socket; empty
+	// in the key of an endpoint.
+	destination string
+	// endpoint is the server's name and address; empty in the key of a
+	// destination.
+	endpoint string
+	// utf8: the message cannot go without SMTPUTF8.
+	utf8 bool
+}
+
+// nexthopKey finds sessions by the destination as written.
+func (j *job) nexthopKey(destination string) cacheKey {
+	return cacheKey{destination: destination, utf8: j.needsUTF8()}
+}
+
+// endpointKey finds sessions by where they lead.
+func (j *job) endpointKey(ep nexthop.Endpoint) cacheKey {
+	return cacheKey{endpoint: ep.Relay(), utf8: j.needsUTF8()}
+}
+
+// cachePolicy decides whether this request may use pooled sessions, and leave
+// one: always for lmtp_connection_cache_destinations, else as the queue manager
+// says (lmtp_connection_cache_on_demand).
+func (j *job) cachePolicy(name string) {
+	opt := &j.d.opt
+	switch {
+	case opt.CacheDestination != nil && opt.CacheDestination(name):
+		j.load, j.store = true, true
+	case opt.CacheOnDemand:
+		j.load = j.req.Flags&request.ConnLoad != 0
+		j.store = j.req.Flags&request.ConnStore != 0
+	}
+}
+
+// maxStale is how many sessions that do not answer to RSET are put up with
+// before a new connection is made.
+const maxStale = 2
+
+// leaseSession takes a session from the pool and asks it whether it is alive.
+// It returns nil if there is none.
+func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
+	for range maxStale {
+		lease := j.d.pool.Lease(key)
+		if lease == nil {
+			return nil
+		}
+		s := lease.Session().s
+		s.lease = lease
+		s.Use(j.hooks(s.endpoint))
+		if err := s.Reset(ctx); err != nil {
+			lease.Discard()
+			continue
+		}
+		j.used[s.endpoint] = true
+		return s
+	}
+	return nil
+}
+
+// giveBack ends the use of a session: it goes to the pool if its dialog is in
+// good order and the request may leave one, and says goodbye otherwise.
+func (j *job) giveBack(s *session) {
+	if !s.Reusable() || s.unfit || !j.store {
+		j.d.quit(s)
+		return
+	}
+	keys := []cacheKey{j.endpointKey(s.endpoint)}
+	if j.firstKey != "" {
+		// Only the first good session of a request is found by the
+		// destination's name: later ones lead to less preferred servers.
+		keys = append(keys, j.nexthopKey(j.firstKey))
+		j.firstKey = ""
+	}
+	s.Use(lmtp.Hooks{})
+	taken := false
+	if s.lease != nil {
+		taken = s.lease.Return(keys...)
+	} else {
+		taken = j.d.pool.Put(parked{s}, s.ConnectedAt(), keys...)
+	}
+	if !taken { // too old, or used often enough
+		s.lease = nil
+		j.d.quit(s)
+	}
+}
+
+// quit says goodbye to a session, as far as it is still open.
+func (d *Deliverer) quit(s *session) {
+	if s.Closed() {
+		d.drop(s)
+		return
+	}
+	s.Use(lmtp.Hooks{})
+	goodbye := func() {
+		// Nothing depends on the answer: the mail is settled.
+		_ = s.Quit(context.Background(), !d.opt.SkipQuitResponse)
+		d.drop(s)
+	}
+	if !d.opt.QuitInBackground {
+		goodbye()
+		return
+	}
+	d.quits.Go(goodbye)
+}
+
+// drop ends a session without a word.
+func (d *Deliverer) drop(s *session) {
+	s.Close()
+	if s.lease != nil {
+		s.lease.Discard()
+		s.lease = nil
+	}
+}
