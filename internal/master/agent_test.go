@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // agentVariable makes the test program the agent that master(8) starts.
@@ -166,32 +168,66 @@ func (a *agent) converse(ctx context.Context, conn net.Conn) {
 // message was delivered, those to slow@… only when the file "release" is there.
 func (a *agent) deliver(ctx context.Context, conn net.Conn) {
 	_, _ = conn.Write([]byte(attrHello))
-	request := make([]byte, 0, 4096)
-	for {
-		b := make([]byte, 4096)
-		n, err := conn.Read(b)
-		if err != nil {
-			return
-		}
-		// The list of the last recipient ends the request. One recipient
-		// for each request makes that easy to see.
-		request = append(request, b[:n]...)
-		if strings.Contains(string(request), "recipient\x00") && strings.HasSuffix(string(request), "\x00\x00") {
-			break
-		}
+	request, err := readRequest(conn)
+	if err != nil {
+		return // the queue manager had no request
 	}
-	slow := strings.Contains(string(request), "slow@")
-	a.Infof("deliver slow=%v setting=%s", slow, a.settings["mark"])
-	if slow {
+	file, err := os.OpenFile("active/"+request["queue_id"], os.O_RDWR, 0)
+	if err != nil {
+		a.Warningf("%v", err)
+		return
+	}
+	defer file.Close()
+	if err := flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		a.Warningf("lock queue file: %v", err)
+		return
+	}
+	to := request["recipient"]
+	a.Infof("begin %s setting=%s", to, a.settings["mark"])
+	if strings.HasPrefix(to, "slow") {
 		waitForFile(ctx, "release")
 	}
-	a.Infof("delivered slow=%v cause=%v", slow, context.Cause(ctx))
-	reply := ""
-	for _, name := range []string{"status", "diag_type", "diag_text", "mta_type", "mta_mname", "action", "reason"} {
-		reply += name + "\x00\x00"
+	if ctx.Err() != nil {
+		a.Infof("abandon %s: %v", to, context.Cause(ctx))
+		return
 	}
-	_, _ = conn.Write([]byte(reply + "status\x000\x00\x00"))
+	// Done with this recipient: the mark in the queue file says so to a queue
+	// manager that has been started meanwhile.
+	offset, _ := strconv.ParseInt(request["offset"], 10, 64)
+	if _, err := file.WriteAt([]byte("D"), offset); err != nil {
+		a.Warningf("%v", err)
+	}
+	a.Infof("end %s setting=%s", to, a.settings["mark"])
+	var reply strings.Builder
+	for _, name := range []string{"status", "diag_type", "diag_text", "mta_type", "mta_mname", "action", "reason"} {
+		reply.WriteString(name + "\x00\x00")
+	}
+	reply.WriteString("status\x000\x00\x00")
+	_, _ = conn.Write([]byte(reply.String()))
 	_, _ = conn.Read(make([]byte, 1))
+}
+
+// readRequest reads a delivery request for one recipient: two lists of
+// attributes, of which the later value of a name wins.
+func readRequest(conn net.Conn) (map[string]string, error) {
+	attributes := map[string]string{}
+	in := bufio.NewReader(conn)
+	for lists := 0; lists < 2; {
+		name, err := in.ReadString(0)
+		if err != nil {
+			return nil, err
+		}
+		if name == "\x00" {
+			lists++
+			continue
+		}
+		value, err := in.ReadString(0)
+		if err != nil {
+			return nil, err
+		}
+		attributes[strings.Trim(name, "\x00")] = strings.Trim(value, "\x00")
+	}
+	return attributes, nil
 }
 
 func waitForFile(ctx context.Context, path string) {
