@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"postlmtp/internal/config"
 	"postlmtp/internal/maillog"
@@ -202,9 +203,12 @@ func origin(file string, line int) string {
 	return fmt.Sprintf(" (%s line %d)", file, line)
 }
 
-// warn says once what is set and has no effect.
+// warn says once what is set for this agent and has no effect.
 func (s *settings) warn(log *maillog.Logger) {
 	for _, u := range s.Unsupported() {
+		if !strings.HasPrefix(u.Name, "lmtp_") {
+			continue // set for other programs
+		}
 		log.Warningf("%s = %s has no effect in this version%s", u.Name, u.Value, origin(u.File, u.Line))
 	}
 }

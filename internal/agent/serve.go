@@ -104,7 +104,7 @@ func (a *agent) deliver(ctx context.Context, req *request.Request) delivery.Resu
 	}
 	file, err := a.open(req)
 	if err != nil {
-		a.log.Warningf("%s: %v", req.QueueID, err)
+		a.log.Warningf("%v", err)
 		return delivery.Result{Unfinished: true}
 	}
 	defer file.Close()
@@ -119,10 +119,13 @@ func (a *agent) open(req *request.Request) (*queuefile.File, error) {
 		return nil, err
 	}
 	file, err := queuefile.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open %s %s: %w", req.QueueName, req.QueueID, fs.ErrNotExist)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // in Postfix's words
+		return nil, fmt.Errorf("open %s %s: No such file or directory", req.QueueName, req.QueueID)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", req.QueueID, err)
 	}
-	return file, err
+	return file, nil
 }
 
 // closeWait bounds the wait for the queue manager to close the connection. It

@@ -86,6 +86,7 @@ type Deliverer struct {
 	opt      Options
 	reporter Reporter
 	pool     *sessionPool
+	hints    hints
 	quits    sync.WaitGroup
 }
 
