@@ -230,7 +230,7 @@ func (m *master) reap(c *child) {
 		m.avail--
 	}
 	m.note(c.pid, c.generation, what)
-	if !good && c.uses == 0 {
+	if !good && c.uses == 0 && !m.stopped {
 		m.throttle()
 	}
 	close(c.done)
