@@ -1,0 +1,162 @@
+package lab_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"postlmtp/internal/attr"
+	"postlmtp/internal/lab"
+)
+
+// ask sends a list to a service and returns what came back, list by list.
+func ask(t *testing.T, l *lab.Lab, service string, lists ...*attr.List) [][]attr.Pair {
+	t.Helper()
+	c, err := net.Dial("unix", filepath.Join(l.QueueDirectory(), service))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, list := range lists {
+		if err := list.Send(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.(*net.UnixConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	var got [][]attr.Pair
+	for in := attr.NewReader(c, attr.Limits{}); ; {
+		pairs, err := in.All()
+		if errors.Is(err, io.EOF) {
+			return got
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, pairs)
+	}
+}
+
+func TestServices(t *testing.T) {
+	one := func(name, value string) []attr.Pair { return []attr.Pair{{Name: name, Value: value}} }
+	list := func() *attr.List { return new(attr.List).Int("nrequest", 0).String("recipient", "a@example.net") }
+	verify := func() *attr.List {
+		return new(attr.List).String("request", "update").String("address", "a@example.net")
+	}
+	rewrite := new(attr.List).String("request", "rewrite").String("rule", "local").String("address", "user")
+	tests := []struct {
+		name    string
+		release string
+		how     lab.Behaviour
+		service string
+		send    []*attr.List
+		want    [][]attr.Pair
+		records int
+	}{
+		{"bounce", "", lab.Works, "private/bounce", []*attr.List{list()},
+			[][]attr.Pair{one("protocol", "delivery_status_protocol"), one("status", "0")}, 1},
+		{"bounce of 3.5", "3.5", lab.Works, "private/defer", []*attr.List{list()}, [][]attr.Pair{one("status", "0")}, 1},
+		{"one request only", "3.5", lab.Works, "private/trace", []*attr.List{list(), list()}, [][]attr.Pair{one("status", "0")}, 1},
+		{"fails", "3.5", lab.Fails, "private/bounce", []*attr.List{list()}, [][]attr.Pair{one("status", "4294967295")}, 1},
+		{"hangs up", "3.5", lab.HangsUp, "private/bounce", []*attr.List{list()}, nil, 1},
+		{"garbles", "3.5", lab.Garbles, "private/bounce", []*attr.List{list()}, [][]attr.Pair{one("nonsense", "1")}, 1},
+		{"bad hello", "", lab.BadHello, "private/bounce", nil, [][]attr.Pair{one("protocol", "no_such_protocol")}, 0},
+		{"verify stays", "", lab.Works, "private/verify", []*attr.List{verify(), verify()},
+			[][]attr.Pair{one("protocol", "address_verification_prrotocol"), one("status", "0"), one("status", "0")}, 2},
+		{"flush", "3.5", lab.Works, "public/flush", []*attr.List{new(attr.List).String("request", "add")}, [][]attr.Pair{one("status", "0")}, 1},
+		{"rewrite", "3.5", lab.Works, "private/rewrite", []*attr.List{rewrite},
+			[][]attr.Pair{{{Name: "flags", Value: "0"}, {Name: "address", Value: "user@mail.example.com"}}}, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			name := filepath.Base(tt.service)
+			l := newLab(t, "deliver", lab.Options{Release: tt.release, Behaviour: map[string]lab.Behaviour{name: tt.how}})
+			got := ask(t, l, tt.service, tt.send...)
+			if len(got) != len(tt.want) {
+				t.Fatalf("got %v, want %v", got, tt.want)
+			}
+			for i := range got {
+				for j := range tt.want[i] {
+					if j >= len(got[i]) || got[i][j] != tt.want[i][j] {
+						t.Errorf("list %d: got %v, want %v", i, got[i], tt.want[i])
+					}
+				}
+			}
+			if n := len(l.Records()); n != tt.records {
+				t.Errorf("%d records, want %d", n, tt.records)
+			}
+		})
+	}
+}
+
+func TestServiceMissing(t *testing.T) {
+	l := newLab(t, "deliver", lab.Options{Behaviour: map[string]lab.Behaviour{"bounce": lab.Missing}})
+	if c, err := net.Dial("unix", filepath.Join(l.QueueDirectory(), "private/bounce")); err == nil {
+		c.Close()
+		t.Error("there is a bounce service")
+	}
+}
+
+// A broken request is recorded as one.
+func TestServiceBroken(t *testing.T) {
+	l := newLab(t, "deliver", lab.Options{Release: "3.5"})
+	c, err := net.Dial("unix", filepath.Join(l.QueueDirectory(), "private/bounce"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("nrequest\x000\x00queue_id")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.(*net.UnixConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+		t.Errorf("answer %q, error %v", rest, err)
+	}
+	c.Close()
+	records := l.Records()
+	if len(records) != 1 || records[0].Get("BROKEN") == "" || records[0].Get("nrequest") != "0" {
+		t.Errorf("records %+v", records)
+	}
+}
+
+func TestCleanup(t *testing.T) {
+	l := newLab(t, "deliver", lab.Options{})
+	c, err := net.Dial("unix", filepath.Join(l.QueueDirectory(), "public/cleanup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	in := attr.NewReader(c, attr.Limits{})
+	if hello := in.String("protocol"); hello != "cleanup_protocol" {
+		t.Errorf("protocol %q", hello)
+	}
+	in.String("queue_id")
+	if err := in.End(); err != nil {
+		t.Fatal(err)
+	}
+	if err := new(attr.List).Int("flags", 32).Send(c); err != nil {
+		t.Fatal(err)
+	}
+	long := string(make([]byte, 300))
+	if _, err := c.Write([]byte("S\x00R\x01aM\x00N\xac\x02" + long + "X\x00E\x00")); err != nil {
+		t.Fatal(err)
+	}
+	if status := in.Int("status"); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	in.String("reason")
+	if err := in.End(); err != nil {
+		t.Fatal(err)
+	}
+	records := l.Records()
+	if len(records) != 1 || records[0].Mail == nil || records[0].Mail.Flags != 32 || len(records[0].Mail.Records) != 6 {
+		t.Fatalf("records %+v", records)
+	}
+	if n := records[0].Mail.Records[3]; n.Type != 'N' || n.Data != long {
+		t.Errorf("content record %c of %d bytes", n.Type, len(n.Data))
+	}
+}
