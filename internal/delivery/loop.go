@@ -176,10 +176,10 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 		return false, errAbandoned
 	}
 	if err != nil {
-		j.remember(err)
 		if ep.Network != "unix" { // that to a socket is in the recipients' records anyway
-			j.d.opt.Log.Infof("%s", j.why.Reason)
+			j.d.opt.Log.Infof("%s", diagnosisOf(err).Reason)
 		}
+		j.remember(err)
 		return false, nil
 	}
 	s, err := j.open(ctx, ep, conn)
