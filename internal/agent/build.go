@@ -155,7 +155,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 		FinalGrace:       master.DefaultStopGrace,
 		Session:          s.sessionOptions(),
 		Parse:            parser.Parse,
-		Resolver:         nexthop.NewResolver(s.resolverOptions(names, log)),
+		Resolver:         nexthop.NewResolver(s.resolverOptions(names, t, log)),
 		Dial: func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error) {
 			return nexthop.Dial(ctx, ep, dial)
 		},
@@ -206,7 +206,7 @@ func (s *settings) sessionOptions() lmtp.Options {
 	}
 }
 
-func (s *settings) resolverOptions(names dns.Source, log *maillog.Logger) nexthop.Options {
+func (s *settings) resolverOptions(names dns.Source, t *tables, log *maillog.Logger) nexthop.Options {
 	o := nexthop.Options{
 		Names:            dns.New(names, dns.Options{Log: log}),
 		Source:           names,
@@ -216,7 +216,7 @@ func (s *settings) resolverOptions(names dns.Source, log *maillog.Logger) nextho
 		DefNames:         slices.Contains(s.LMTP.DNSResolverOptions, "res_defnames"),
 		Search:           slices.Contains(s.LMTP.DNSResolverOptions, "res_dnsrch"),
 		CNAMEOverrides:   s.LMTP.CNAMEOverridesServerName,
-		UseSRV:           wordList(s.UseSRVLookup),
+		UseSRV:           t.useSRV,
 		AllowSRVFallback: s.AllowSRVLookupFallback,
 		IgnoreSRVError:   s.IgnoreSRVLookupError,
 		Log:              log,
@@ -262,15 +262,6 @@ func logDialog(log *maillog.Logger, relay string, e lmtp.TraceEvent) {
 	case lmtp.TraceTLS:
 		log.Infof("- %s: TLS established", relay)
 	}
-}
-
-// wordList matches the words of a list; nil for an empty one.
-func wordList(list string) func(string) bool {
-	words := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
-	if len(words) == 0 {
-		return nil
-	}
-	return func(word string) bool { return slices.Contains(words, word) }
 }
 
 func (s *settings) dialOptions(log *maillog.Logger) (nexthop.DialOptions, error) {

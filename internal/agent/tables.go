@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"postlmtp/internal/maillog"
+	"postlmtp/internal/match"
 	"postlmtp/internal/report"
 	"postlmtp/internal/table"
 )
@@ -14,10 +15,10 @@ import (
 type tables struct {
 	set    *table.Set
 	filter *table.Maps // lmtp_delivery_status_filter
+	flush  *match.List // fast_flush_domains
+	cache  *match.List // lmtp_connection_cache_destinations
+	srv    *match.List // use_srv_lookup
 	log    *maillog.Logger
-
-	fastFlushDomains  func(string) bool
-	cacheDestinations func(string) bool
 }
 
 func openTables(s *settings, log *maillog.Logger) (*tables, error) {
@@ -36,19 +37,44 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 	if t.filter, err = set.OpenMaps("lmtp_delivery_status_filter", s.LMTP.DeliveryStatusFilter, 0); err != nil {
 		return nil, err
 	}
-	t.fastFlushDomains = wordList(s.FastFlushDomains)
-	t.cacheDestinations = wordList(s.LMTP.ConnectionCacheDestinations)
+	parents, err := match.ParentStyle(context.Background(), s.ParentDomainMatchesSubdomains, "fast_flush_domains", set)
+	if err != nil {
+		return nil, err
+	}
+	if t.flush, err = match.ParseDomains(s.FastFlushDomains, match.Options{
+		Param: "fast_flush_domains", Parents: parents, Tables: set,
+	}); err != nil {
+		return nil, err
+	}
+	if t.cache, err = match.ParseStrings(s.LMTP.ConnectionCacheDestinations, match.Options{
+		Param: "lmtp_connection_cache_destinations", Tables: set,
+	}); err != nil {
+		return nil, err
+	}
+	if t.srv, err = match.ParseStrings(s.UseSRVLookup, match.Options{Param: "use_srv_lookup", Tables: set}); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
 func (t *tables) changed() (string, bool) { return t.set.Changed() }
 
-func (t *tables) fastFlush(domain string) bool {
-	return t.fastFlushDomains != nil && t.fastFlushDomains(domain)
-}
+// fastFlush: fast_flush_domains. Where the list cannot tell, flush(8) is not
+// told: it is a hint for later, and no mail depends on it.
+func (t *tables) fastFlush(domain string) bool { return t.matches(t.flush, domain) }
 
-func (t *tables) cacheDestination(name string) bool {
-	return t.cacheDestinations != nil && t.cacheDestinations(name)
+// cacheDestination: lmtp_connection_cache_destinations.
+func (t *tables) cacheDestination(name string) bool { return t.matches(t.cache, name) }
+
+// useSRV: use_srv_lookup.
+func (t *tables) useSRV(service string) bool { return t.matches(t.srv, service) }
+
+func (t *tables) matches(list *match.List, name string) bool {
+	found, err := list.Match(context.Background(), name)
+	if err != nil {
+		t.log.Warningf("%v", err)
+	}
+	return found && err == nil
 }
 
 // statusFilter is lmtp_delivery_status_filter. A lookup that fails leaves the
