@@ -96,7 +96,7 @@
 // looked up in /etc/passwd and /etc/group, as a static binary can. Where
 // getopt(3) takes "-o=x" for the value "=x", this package takes it for "x".
 // The retirement time of option -r is parsed and not used, as in Postfix's
-// lmtp(8).
+// lmtp(8). Nobody is left to log the crash of a worker that is draining.
 package master
 
 // Logger is what this package needs of a log.

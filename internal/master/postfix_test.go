@@ -104,7 +104,8 @@ func (m *realMaster) directories() {
 	m.must(os.WriteFile(filepath.Join(m.dir, "daemon/tinylmtp"), program, 0o755))
 }
 
-// configure writes main.cf and master.cf; mark tells one setting from another.
+// configure writes main.cf and master.cf; mark tells one setting from another,
+// and without one the service is not there.
 func (m *realMaster) configure(mark string) {
 	m.t.Helper()
 	main := strings.ReplaceAll(`compatibility_level = 3.6
@@ -140,6 +141,9 @@ retry unix - - n - - error
 postlog unix-dgram n - n - 1 postlogd
 tiny unix - - %s - %s tinylmtp -v -o queue_directory=%s/queue -o mail_owner=postfix -o postfix=yes -o log=%s/log/agent.log -o mark=%s %s
 `, m.chroot, m.limit, m.dir, m.dir, mark, m.settings)
+	if mark == "" {
+		master, _, _ = strings.Cut(master, "tiny ")
+	}
 	m.must(os.WriteFile(m.dir+"/conf/main.cf", []byte(main), 0o644))
 	m.must(os.WriteFile(m.dir+"/conf/master.cf", []byte(master), 0o644))
 }
@@ -200,6 +204,16 @@ func (m *realMaster) processes() []string {
 		}
 	}
 	return found
+}
+
+// agents is the number of processes of the service.
+func (m *realMaster) agents() (n int) {
+	for _, name := range m.processes() {
+		if name == "tinylmtp" {
+			n++
+		}
+	}
+	return n
 }
 
 // quiet makes sure that master found nothing wrong with the agent.
@@ -291,6 +305,22 @@ func TestPostfixStop(t *testing.T) {
 	}
 }
 
+// A service that is removed from master.cf: master sends SIGTERM to P and does
+// nothing else until P is gone. The delivery in flight goes on.
+func TestPostfixServiceRemoved(t *testing.T) {
+	m := startPostfix(t, "y", "-", "-o bound=10")
+	m.send("slow@one.test")
+	m.agentLog("begin slow@one.test setting=1")
+	m.configure("")
+	m.postfix("reload")
+	m.eventually("P to leave", func() bool { return m.agents() == 1 })
+	m.must(os.WriteFile(m.dir+"/queue/release", nil, 0o644))
+	m.agentLog("end slow@one.test setting=1")
+	m.eventually("the worker to leave", func() bool { return m.agents() == 0 })
+	m.postfix("status") // master is well
+	m.quiet()
+}
+
 // A worker that crashes after its first request costs no minute of throttling;
 // one that cannot start does.
 func TestPostfixCrash(t *testing.T) {
@@ -334,13 +364,6 @@ func TestPostfixTurnover(t *testing.T) {
 			t.Errorf("message %d delivered %d times", i, got)
 		}
 	}
-	m.eventually("idle processes to leave", func() bool {
-		for _, name := range m.processes() {
-			if name == "tinylmtp" {
-				return false
-			}
-		}
-		return true
-	})
+	m.eventually("idle processes to leave", func() bool { return m.agents() == 0 })
 	m.quiet()
 }
