@@ -153,7 +153,8 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 		ReuseTimeLimit:   s.LMTP.ConnectionReuseTimeLimit,
 		ReuseCountLimit:  s.LMTP.ConnectionReuseCountLimit,
 		FinalGrace:       master.DefaultStopGrace,
-		Session:          s.sessionOptions(),
+		Session:          s.sessionOptions(t),
+		Discard:          t.discard(s.LMTP.DiscardLHLOKeywords),
 		Parse:            parser.Parse,
 		Resolver:         nexthop.NewResolver(s.resolverOptions(names, t, log)),
 		Dial: func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error) {
@@ -181,7 +182,7 @@ func (s *settings) verifyTarget() lmtp.Probe {
 	return lmtp.ProbeRcpt
 }
 
-func (s *settings) sessionOptions() lmtp.Options {
+func (s *settings) sessionOptions(t *tables) lmtp.Options {
 	return lmtp.Options{
 		LHLOName: s.LMTP.LHLOName,
 		Timeouts: lmtp.Timeouts{
@@ -198,7 +199,7 @@ func (s *settings) sessionOptions() lmtp.Options {
 			PerRequestDeadline: s.LMTP.PerRequestDeadline,
 			MinDataRate:        s.LMTP.MinDataRate,
 		},
-		Discard:         lmtp.ParseDiscard(strings.Join(s.LMTP.DiscardLHLOKeywords, " ")),
+		ReplyFilter:     t.replyFilter(),
 		UTF8:            s.SMTPUTF8Enable,
 		Unquoted:        !s.LMTP.QuoteRFC821Envelope,
 		HelpfulWarnings: s.HelpfulWarnings,
@@ -208,7 +209,7 @@ func (s *settings) sessionOptions() lmtp.Options {
 
 func (s *settings) resolverOptions(names dns.Source, t *tables, log *maillog.Logger) nexthop.Options {
 	o := nexthop.Options{
-		Names:            dns.New(names, dns.Options{Log: log}),
+		Names:            dns.New(names, dns.Options{Filter: t.dnsFilter(), FilterName: "lmtp_dns_reply_filter", Log: log}),
 		Source:           names,
 		Randomize:        s.LMTP.RandomizeAddresses,
 		Balance:          s.LMTP.BalanceInetProtocols,

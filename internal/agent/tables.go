@@ -3,7 +3,10 @@ package agent
 import (
 	"context"
 	"path/filepath"
+	"strings"
 
+	"postlmtp/internal/dns"
+	"postlmtp/internal/lmtp"
 	"postlmtp/internal/maillog"
 	"postlmtp/internal/match"
 	"postlmtp/internal/report"
@@ -14,7 +17,10 @@ import (
 // the jail.
 type tables struct {
 	set    *table.Set
-	filter *table.Maps // lmtp_delivery_status_filter
+	status *table.Maps // lmtp_delivery_status_filter
+	reply  *table.Maps // lmtp_reply_filter
+	dns    *table.Maps // lmtp_dns_reply_filter
+	lhlo   *table.Maps // lmtp_discard_lhlo_keyword_address_maps
 	flush  *match.List // fast_flush_domains
 	cache  *match.List // lmtp_connection_cache_destinations
 	srv    *match.List // use_srv_lookup
@@ -33,28 +39,45 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		SocketmapMaxQuery: s.SocketmapMaxQuerySize,
 	})
 	t := &tables{set: set, log: log}
-	var err error
-	if t.filter, err = set.OpenMaps("lmtp_delivery_status_filter", s.LMTP.DeliveryStatusFilter, 0); err != nil {
-		return nil, err
+	for _, m := range []struct {
+		maps  **table.Maps
+		param string
+		value string
+		flags table.Flags
+	}{
+		{&t.status, "lmtp_delivery_status_filter", s.LMTP.DeliveryStatusFilter, table.Lock | table.UTF8},
+		{&t.reply, "lmtp_reply_filter", s.LMTP.ReplyFilter, table.Lock | table.FoldFixed},
+		{&t.dns, "lmtp_dns_reply_filter", s.LMTP.DNSReplyFilter, table.Lock},
+		{&t.lhlo, "lmtp_discard_lhlo_keyword_address_maps", s.LMTP.DiscardLHLOKeywordAddressMaps, table.Lock},
+	} {
+		var err error
+		if *m.maps, err = set.OpenMaps(m.param, m.value, m.flags); err != nil {
+			return nil, err
+		}
 	}
-	parents, err := match.ParentStyle(context.Background(), s.ParentDomainMatchesSubdomains, "fast_flush_domains", set)
+	return t, t.openLists(s)
+}
+
+// openLists parses the match lists.
+func (t *tables) openLists(s *settings) error {
+	parents, err := match.ParentStyle(context.Background(), s.ParentDomainMatchesSubdomains, "fast_flush_domains", t.set)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if t.flush, err = match.ParseDomains(s.FastFlushDomains, match.Options{
-		Param: "fast_flush_domains", Parents: parents, Tables: set,
+		Param: "fast_flush_domains", Parents: parents, Tables: t.set,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	if t.cache, err = match.ParseStrings(s.LMTP.ConnectionCacheDestinations, match.Options{
-		Param: "lmtp_connection_cache_destinations", Tables: set,
+		Param: "lmtp_connection_cache_destinations", Tables: t.set,
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	if t.srv, err = match.ParseStrings(s.UseSRVLookup, match.Options{Param: "use_srv_lookup", Tables: set}); err != nil {
-		return nil, err
+	if t.srv, err = match.ParseStrings(s.UseSRVLookup, match.Options{Param: "use_srv_lookup", Tables: t.set}); err != nil {
+		return err
 	}
-	return t, nil
+	return nil
 }
 
 func (t *tables) changed() (string, bool) { return t.set.Changed() }
@@ -78,16 +101,46 @@ func (t *tables) matches(list *match.List, name string) bool {
 }
 
 // statusFilter is lmtp_delivery_status_filter. A lookup that fails leaves the
-// status as it is: the mail's fate is decided already.
+// status as it is: the mail's fate is decided already, and Maps has logged why.
 func (t *tables) statusFilter() report.Filter {
-	if t.filter.Empty() {
+	if t.status.Empty() {
 		return nil
 	}
 	return report.Lookup(func(key string) (string, bool) {
-		value, found, err := t.filter.Find(context.Background(), key)
-		if err != nil {
-			t.log.Warningf("smtp_delivery_status_filter: %v", err)
-		}
+		value, found, err := t.status.Find(context.Background(), key)
 		return value, found && err == nil
 	})
+}
+
+// replyFilter is lmtp_reply_filter.
+func (t *tables) replyFilter() func(line string) (string, bool, error) {
+	if t.reply.Empty() {
+		return nil
+	}
+	return func(line string) (string, bool, error) { return t.reply.Find(context.Background(), line) }
+}
+
+// dnsFilter is lmtp_dns_reply_filter.
+func (t *tables) dnsFilter() dns.Filter {
+	if t.dns.Empty() {
+		return nil
+	}
+	return func(record string) (string, bool, error) { return t.dns.Find(context.Background(), record) }
+}
+
+// discard returns the LHLO keywords to overlook of a server, by its address or
+// the path of its socket: its entry in lmtp_discard_lhlo_keyword_address_maps,
+// or else lmtp_discard_lhlo_keywords.
+func (t *tables) discard(words []string) func(address string) (lmtp.Discard, error) {
+	others := lmtp.ParseDiscard(strings.Join(words, " "))
+	return func(address string) (lmtp.Discard, error) {
+		if t.lhlo.Empty() {
+			return others, nil
+		}
+		value, found, err := t.lhlo.Find(context.Background(), address)
+		if err != nil || !found {
+			return others, err
+		}
+		return lmtp.ParseDiscard(value), nil
+	}
 }

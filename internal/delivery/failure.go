@@ -97,7 +97,7 @@ func contentFailure(ep nexthop.Endpoint, err error) Failure {
 	default:
 		// Postfix's words. A file that cannot be read today may be
 		// readable tomorrow: never bounce for it.
-		return Failure{Scope: Message, Diagnosis: dsn.Diagnosis{
+		return Failure{Scope: Site, Diagnosis: dsn.Diagnosis{
 			Status: statusLocalData,
 			Reason: "local data error while talking to " + ep.Peer()}}
 	}

@@ -203,6 +203,15 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*se
 	opt := j.d.opt.Session
 	opt.Peer, opt.PeerPort, opt.Addr = ep.Peer(), ep.Relay(), ep.Address()
 	opt.Hooks = j.hooks(ep)
+	if j.d.opt.Discard != nil {
+		var err error
+		if opt.Discard, err = j.d.opt.Discard(ep.Address()); err != nil {
+			conn.Close()
+			j.d.opt.Log.Warningf("%s: lmtp_discard_lhlo_keyword_address_maps map lookup error for %s",
+				j.req.QueueID, ep.Address())
+			return nil, &lmtp.LocalError{Stage: lmtp.StageLHLO, Err: err}
+		}
+	}
 	s, err := lmtp.Open(ctx, conn, opt)
 	if err != nil {
 		var refused *lmtp.ReplyError
