@@ -3,6 +3,7 @@ package nexthop
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -11,6 +12,9 @@ import (
 
 // maxDestination bounds a destination; the queue manager's come from tables.
 const maxDestination = 64 << 10
+
+// maxUTF8Host bounds a host name in UTF-8, which is longer than in ASCII.
+const maxUTF8Host = 1024
 
 // A Parser takes destinations apart. Its methods may be called from many
 // goroutines.
@@ -125,8 +129,8 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 }
 
 // checkHost sets the ASCII form of the host.
-func (e *Element) checkHost(utf8 bool) (problem string) {
-	ascii, ok := toASCII(e.Host, utf8)
+func (e *Element) checkHost(allowUTF8 bool) (problem string) {
+	ascii, ok := toASCII(e.Host, allowUTF8)
 	if !ok {
 		return "valid hostname or network address required"
 	}
@@ -136,11 +140,11 @@ func (e *Element) checkHost(utf8 bool) (problem string) {
 
 // toASCII returns the form of a host name or address that the DNS knows. Names
 // beyond ASCII are mapped by UTS 46, not transitional, as Postfix does.
-func toASCII(host string, utf8 bool) (string, bool) {
+func toASCII(host string, allowUTF8 bool) (string, bool) {
 	if _, ok := dns.ParseAddr(host); ok || dns.ValidName(host) {
 		return host, true
 	}
-	if !utf8 || isASCII(host) || len(host) > 1024 {
+	if !allowUTF8 || isASCII(host) || !utf8.ValidString(host) || len(host) > maxUTF8Host {
 		return "", false
 	}
 	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
