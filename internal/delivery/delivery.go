@@ -72,10 +72,13 @@ type Options struct {
 	FinalGrace       time.Duration
 	QuitInBackground bool // the queue manager need not wait for the answer to QUIT
 	Session          lmtp.Options
-	Parse            func(nexthop string) (nexthop.Nexthop, error)
-	Resolver         Resolver
-	Dial             func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error)
-	Trace            func(req *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) // nil, or returns nil: no trace
+	// Discard returns the LHLO keywords to overlook of the server at an
+	// address, or a path; nil is none.
+	Discard  func(address string) (lmtp.Discard, error)
+	Parse    func(nexthop string) (nexthop.Nexthop, error)
+	Resolver Resolver
+	Dial     func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error)
+	Trace    func(req *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) // nil, or returns nil: no trace
 	// Stopping is the cause of a context that ends because the process does.
 	Stopping error
 	Log      Logger

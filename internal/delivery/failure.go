@@ -8,6 +8,7 @@ import (
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
 	"postlmtp/internal/nexthop"
+	"postlmtp/internal/queuefile"
 )
 
 // The statuses that this agent gives of its own accord (RFC 3463).
@@ -95,9 +96,14 @@ func contentFailure(ep nexthop.Endpoint, err error) Failure {
 		return Failure{Scope: Message, Diagnosis: dsn.Diagnosis{
 			Status: mime.Status, Reason: mime.Text}}
 	default:
-		// Postfix's words. A file that cannot be read today may be
-		// readable tomorrow: never bounce for it.
-		return Failure{Scope: Site, Diagnosis: dsn.Diagnosis{
+		// A file that cannot be read today may be readable tomorrow: never
+		// bounce for it. It is not the destination's fault; that of a table
+		// may concern all its mail.
+		scope := Site
+		if errors.As(err, new(*queuefile.ReadError)) {
+			scope = Message
+		}
+		return Failure{Scope: scope, Diagnosis: dsn.Diagnosis{
 			Status: statusLocalData,
 			Reason: "local data error while talking to " + ep.Peer()}}
 	}
