@@ -107,6 +107,11 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 		return err
 	}
 	if master.NeedsSupervisor(inv, bound) {
+		// The parent does no work and needs no privileges, whatever the
+		// service's are.
+		if jail, err = settings.parentJail(jail); err != nil {
+			return err
+		}
 		status, err := master.Supervise(inv, jail, log)
 		if err == nil && status != 0 {
 			err = fatalError{status}
@@ -143,7 +148,8 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 // settings are the parameters and what was computed from them.
 type settings struct {
 	*config.Config
-	release Release
+	release  Release
+	warnings []config.Warning
 }
 
 // load reads main.cf. Mistakes are logged in Postfix's words; any of them ends
@@ -165,9 +171,6 @@ func load(inv master.Invocation, log *maillog.Logger) (*settings, error) {
 	}
 	opt.MailVersion = release.Text
 	c, warnings, err := config.Load(opt)
-	for _, w := range warnings {
-		log.Warningf("%v", w)
-	}
 	var mistakes config.Errors
 	if errors.As(err, &mistakes) {
 		// One fatal line, as Postfix: the first mistake; the others as
@@ -192,7 +195,7 @@ func load(inv master.Invocation, log *maillog.Logger) (*settings, error) {
 				u.Name, u.Value, origin(u.File, u.Line))
 		}
 	}
-	return &settings{Config: c, release: release}, nil
+	return &settings{Config: c, release: release, warnings: warnings}, nil
 }
 
 // origin says where a value was set.
@@ -203,8 +206,12 @@ func origin(file string, line int) string {
 	return fmt.Sprintf(" (%s line %d)", file, line)
 }
 
-// warn says once what is set for this agent and has no effect.
+// warn says what is odd about the settings, and what is set for this agent and
+// has no effect. The parent does not, so that it is said once.
 func (s *settings) warn(log *maillog.Logger) {
+	for _, w := range s.warnings {
+		log.Warningf("%v", w)
+	}
 	for _, u := range s.Unsupported() {
 		if !strings.HasPrefix(u.Name, "lmtp_") {
 			continue // set for other programs
@@ -258,4 +265,14 @@ func (s *settings) jail(inv master.Invocation) (master.Jail, error) {
 		jail.Owner = owner
 	}
 	return jail, nil
+}
+
+// parentJail is the jail of the parent: it leaves root in any case.
+func (s *settings) parentJail(j master.Jail) (master.Jail, error) {
+	if j.Owner != nil || os.Geteuid() != 0 {
+		return j, nil
+	}
+	owner, err := master.LookupOwner(s.MailOwner)
+	j.Owner = owner
+	return j, err
 }
