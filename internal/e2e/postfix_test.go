@@ -199,7 +199,7 @@ func (p *postfix) writeMain(o options) {
 		"minimal_backoff_time = 1s",
 		"maximal_backoff_time = 300s",
 		"transport_retry_time = 1s",
-		"service_throttle_time = 2s",
+		"service_throttle_time = 1s",
 		// As many parallel deliveries as a test has messages, within the process limit.
 		"initial_destination_concurrency = 20",
 		"qmgr_message_active_limit = 20000",

@@ -50,8 +50,8 @@ type transaction struct {
 	data                 []byte
 }
 
-// unixSink listens at private/NAME of the instance.
-func unixSink(t *testing.T, p *postfix, name string) *sink {
+// newUnixListener listens at private/NAME of the instance.
+func newUnixListener(t *testing.T, p *postfix, name string) net.Listener {
 	t.Helper()
 	path := p.queue("private", name)
 	os.Remove(path)
@@ -62,10 +62,16 @@ func unixSink(t *testing.T, p *postfix, name string) *sink {
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	return newSink(t, l)
+	return l
 }
 
-// tcpSink listens at a free port.
+// unixSink makes a sink at private/NAME of the instance.
+func unixSink(t *testing.T, p *postfix, name string) *sink {
+	t.Helper()
+	return newSink(t, newUnixListener(t, p, name))
+}
+
+// tcpSink makes a sink at a free port.
 func tcpSink(t *testing.T) *sink {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
