@@ -14,6 +14,7 @@ import (
 //	listen tcp 127.0.0.2     where: see Listen; "listen unix" if there is none
 //	receive-buffer 2048      SO_RCVBUF of each connection, in bytes
 //	send-buffer 2048         SO_SNDBUF
+//	forget content           do not record the content of messages
 //
 //	on connect               what follows happens on this event
 //	  220 lmtp.example.com   a line that starts with a digit is sent, with CRLF
@@ -47,6 +48,7 @@ type Script struct {
 	Address       string // the IP address for "tcp" and "refused"
 	ReceiveBuffer int
 	SendBuffer    int
+	Forget        bool // do not record content
 	Rules         []Rule
 }
 
@@ -84,7 +86,7 @@ func ParseScript(text string) (*Script, error) {
 		rest = strings.TrimSpace(rest)
 		var err error
 		switch word {
-		case "listen", "receive-buffer", "send-buffer":
+		case "listen", "receive-buffer", "send-buffer", "forget":
 			err = s.set(word, rest)
 		case "connection":
 			connection, err = strconv.Atoi(rest)
@@ -112,6 +114,8 @@ func ParseScript(text string) (*Script, error) {
 // set applies a word that is about the server as a whole.
 func (s *Script) set(word, value string) (err error) {
 	switch word {
+	case "forget":
+		s.Forget = true
 	case "receive-buffer":
 		s.ReceiveBuffer, err = strconv.Atoi(value)
 	case "send-buffer":

@@ -19,6 +19,7 @@ func TestParseScript(t *testing.T) {
 			"wait 10ms\nsend \"x\\r\\n\"\nclose\nreset\nhalf-close\nhang\nstall\nnext\n", ""},
 		{"no block", "250 ok\n", `line 1: "250" outside of a block`},
 		{"block ends at connection", "on RCPT\n250 ok\nconnection 2\n250 ok\n", "line 4"},
+		{"forget", "forget content\n", ""},
 		{"bad listen", "listen udp\n", `cannot listen "udp"`},
 		{"bad connection", "connection one\n", "line 1"},
 		{"bad action", "on RCPT\nexplode\n", `unknown action "explode"`},

@@ -19,10 +19,12 @@ func ask(t *testing.T, l *lab.Lab, service string, lists ...*attr.List) [][]attr
 		t.Fatal(err)
 	}
 	defer c.Close()
+	var all []byte // in one write: a service may be gone before a second one
 	for _, list := range lists {
-		if err := list.Send(c); err != nil {
-			t.Fatal(err)
-		}
+		all = append(all, list.Bytes()...)
+	}
+	if _, err := c.Write(all); err != nil {
+		t.Fatal(err)
 	}
 	if err := c.(*net.UnixConn).CloseWrite(); err != nil {
 		t.Fatal(err)

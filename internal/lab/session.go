@@ -86,7 +86,7 @@ func (s *session) body() {
 				return
 			}
 			s.server.note(s.dialog, Got, piece[cut:])
-		} else if len(piece) > 0 {
+		} else if len(piece) > 0 && !s.server.script.Forget {
 			s.server.note(s.dialog, Got, piece)
 		}
 		total += len(piece)
