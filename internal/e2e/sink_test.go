@@ -15,7 +15,6 @@ import (
 // test wants. Its hooks run in the goroutine of the session and may wait.
 type sink struct {
 	listener net.Listener
-	port     int // of a TCP sink
 	done     chan struct{}
 
 	// onRcpt and onFinal give the reply line to a recipient and to the
@@ -71,16 +70,14 @@ func unixSink(t *testing.T, p *postfix, name string) *sink {
 	return newSink(t, newUnixListener(t, p, name))
 }
 
-// tcpSink makes a sink at a free port.
-func tcpSink(t *testing.T) *sink {
+// tcpSink makes a sink at a port of 127.0.0.1.
+func tcpSink(t *testing.T, port int) *sink {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSink(t, l)
-	s.port = l.Addr().(*net.TCPAddr).Port
-	return s
+	return newSink(t, l)
 }
 
 func newSink(t *testing.T, l net.Listener) *sink {
