@@ -16,7 +16,6 @@ const (
 	GAIAgain  GAI = iota // EAI_AGAIN: no answer now
 	GAINoName            // EAI_NONAME: no such host
 	GAINoData            // EAI_NODATA: the host has no address
-	GAIFail              // EAI_FAIL: the name server refuses for good
 	GAIFamily            // EAI_ADDRFAMILY: a numerical address of another family
 )
 
@@ -29,8 +28,6 @@ func (g GAI) String() string {
 		return "Name or service not known"
 	case GAINoData:
 		return "No address associated with hostname"
-	case GAIFail:
-		return "Non-recoverable failure in name resolution"
 	case GAIFamily:
 		return "Address family for hostname not supported"
 	}
@@ -104,12 +101,10 @@ func gaiCode(err error) GAI {
 		return GAIAgain
 	}
 	switch failure.Outcome {
-	case NotFound:
+	case NotFound, Fail: // the library makes no difference
 		return GAINoName
 	case NoData:
 		return GAINoData
-	case Fail:
-		return GAIFail
 	}
 	return GAIAgain
 }

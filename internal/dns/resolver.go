@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -187,6 +188,8 @@ func (r *Resolver) queryOne(ctx context.Context, c Config, name string, t Type, 
 	q := question{name: name, t: t, edns: c.EDNS0, dnssec: o.DNSSEC, ad: c.TrustAD}
 	rep, err := r.exchange(ctx, c, q)
 	switch {
+	case errors.Is(err, errReply):
+		return reply{}, malformedError(name, t, Retry, err)
 	case err != nil:
 		return reply{}, statusError(name, t, Retry, err)
 	case rep.rcode == dnsmessage.RCodeNameError:

@@ -292,8 +292,8 @@ func explainNative(err error) (Class, string, string) {
 		return Retry, "4.4.4", failure.Text()
 	case dns.GAINoName:
 		return NotFound, "5.4.4", failure.Text()
-	case dns.GAINoData:
-		return NoData, "5.4.4", failure.Text()
+	case dns.GAINoData: // not 5.4.4: Postfix on Linux does not know this code
+		return NoData, "5.3.0", failure.Text()
 	}
 	return Fail, "5.3.0", failure.Text()
 }

@@ -72,7 +72,7 @@ func (n *names) LookupTypes(ctx context.Context, name string, types []dns.Type, 
 
 func (n *names) Native(_ context.Context, host string, types []dns.Type) ([]netip.Addr, error) {
 	n.asked = append(n.asked, "native "+host)
-	codes := map[string]dns.GAI{"again": dns.GAIAgain, "": dns.GAINoName, "nodata": dns.GAINoData, "fail": dns.GAIFail}
+	codes := map[string]dns.GAI{"again": dns.GAIAgain, "": dns.GAINoName, "nodata": dns.GAINoData, "fail": dns.GAIFamily}
 	answer := n.native[host]
 	if code, ok := codes[answer]; ok {
 		return nil, &dns.NativeError{Host: host, Code: code}
@@ -179,8 +179,8 @@ func TestResolve(t *testing.T) {
 		{"no native after retry", native, "servfail", "retry: 4.4.3 retry servfail AAAA"},
 		{"native: no such name", native, "gone", "not found: 5.4.4 unable to look up host gone: Name or service not known"},
 		{"native: again", native, "shaky", "retry: 4.4.4 unable to look up host shaky: Temporary failure in name resolution"},
-		{"native: no data", native, "empty", "no data: 5.4.4 unable to look up host empty: No address associated with hostname"},
-		{"native: fail", native, "odd", "fail: 5.3.0 unable to look up host odd: Non-recoverable failure in name resolution"},
+		{"native: no data", native, "empty", "no data: 5.3.0 unable to look up host empty: No address associated with hostname"},
+		{"native: fail", native, "odd", "fail: 5.3.0 unable to look up host odd: Address family for hostname not supported"},
 		{"native: other family", Options{Native: true, IPv4: true}, "onlysix", "no data: 5.4.4 onlysix: host not found"},
 		{"DNS disabled", off, "both", "both[192.0.2.99]:24"},
 		{"bad destination", all, "host:0", "bad destination: 4.3.5 bad network port: 0 for destination: host:0"},
