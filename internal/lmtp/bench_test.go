@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -16,10 +17,12 @@ type answers struct {
 	script [][]byte // one part for each time that the client waits
 	next   int
 	ready  []byte
+	turn   chan struct{} // the client has sent what is to be answered
 }
 
 func (a *answers) Read(p []byte) (int, error) {
 	if len(a.ready) == 0 {
+		<-a.turn
 		a.ready = a.script[a.next]
 		a.next++
 	}
@@ -28,8 +31,17 @@ func (a *answers) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (a *answers) Write(p []byte) (int, error) { return len(p), nil }
-func (a *answers) Pending() bool               { return len(a.ready) > 0 }
+func (a *answers) Write(p []byte) (int, error) {
+	for _, end := range []string{"LHLO c\r\n", "DATA\r\n", "\n.\r\n"} {
+		if bytes.HasSuffix(p, []byte(end)) || string(p) == dotLine {
+			a.turn <- struct{}{}
+			break
+		}
+	}
+	return len(p), nil
+}
+
+func (a *answers) Pending() bool { return len(a.ready) > 0 }
 
 func BenchmarkDeliver(b *testing.B) {
 	for _, n := range []int{1, 50} {
@@ -42,7 +54,8 @@ func BenchmarkDeliver(b *testing.B) {
 func benchmark(b *testing.B, n, size int) {
 	idle, other := memPair(1)
 	defer other.Close()
-	conn := &answers{Conn: idle}
+	conn := &answers{Conn: idle, turn: make(chan struct{}, 1)}
+	conn.turn <- struct{}{} // for the greeting
 	conn.script = [][]byte{[]byte("220 x\r\n"), []byte("250-x\r\n250-SIZE\r\n250-8BITMIME\r\n250 PIPELINING\r\n")}
 	envelope := "250 2.1.0 OK\r\n" + strings.Repeat("250 2.1.5 OK\r\n", n) + "354 OK\r\n"
 	final := strings.Repeat("250 2.0.0 <user@example.com> abcdefghijkl Saved\r\n", n)

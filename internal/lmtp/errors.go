@@ -61,6 +61,9 @@ func (e *ConnError) Error() string {
 
 func (e *ConnError) Unwrap() error { return e.Err }
 
+// Ambiguous says that recipients without an outcome may have the message.
+func (e *ConnError) Ambiguous() bool { return e.DotSent && len(e.Unsettled) > 0 }
+
 // A LocalError is a failure on our side: the content could not be produced, or
 // the reply filter failed. The connection is closed, without the final dot
 // unless Stage is StageFinal: then the server may have stored the message for
