@@ -106,20 +106,24 @@ func dialUnix(ctx context.Context, ep Endpoint, o DialOptions) (net.Conn, error)
 			Err:       fmt.Errorf("pathname of %d bytes, at most %d fit", len(ep.Path), maxSocketPath),
 		}
 	}
-	pause := time.Millisecond
-	for {
+	var busy error
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		conn, err := new(net.Dialer).DialContext(ctx, unixNetwork, path)
 		if err == nil {
 			return conn, nil
 		}
-		if !errors.Is(err, syscall.EAGAIN) {
+		var limit net.Error
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
+			busy = err
+		case busy != nil && errors.As(err, &limit) && limit.Timeout():
+			return nil, connectError(ep, busy) // what the time went by with
+		default:
 			return nil, connectError(ep, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, connectError(ep, err)
 		case <-time.After(pause):
-			pause = min(2*pause, 50*time.Millisecond)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (e *DestinationError) Hint() string {
 // Class says why an element has no endpoints.
 type Class int
 
-// The classes of failed lookups. lmtp.md B.5 calls them by these names.
+// The classes of failed lookups.
 const (
 	BadDestination Class = iota // the element makes no sense
 	NoProtocols                 // inet_protocols leaves no address family
