@@ -1,11 +1,13 @@
 package lab
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -160,7 +162,26 @@ func statusPair() (ours *os.File, theirs int, err error) {
 	return os.NewFile(uintptr(fds[0]), "status"), fds[1], nil
 }
 
-// groupAlive tells whether a process group still has a member.
+// groupAlive tells whether a process group still has a member that runs. A
+// zombie, whose new parent takes its time, does not count.
 func groupAlive(pgid int) bool {
-	return unix.Kill(-pgid, 0) == nil
+	if unix.Kill(-pgid, 0) != nil {
+		return false
+	}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(stats) == 0 {
+		return true // no /proc: believe kill
+	}
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		// PID (NAME) STATE PPID PGRP …; the name may hold anything.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) > 2 && fields[2] == strconv.Itoa(pgid) && fields[0] != "Z" && fields[0] != "X" {
+			return true
+		}
+	}
+	return false
 }
