@@ -7,6 +7,10 @@ func opener(kind string) func(*opening) (*backend, error) {
 	switch kind {
 	case "cidr":
 		return openCIDR
+	case "regexp":
+		return openRegexp
+	case "pcre":
+		return openPCRE
 	case "static":
 		return openStatic
 	case "inline":

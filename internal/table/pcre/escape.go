@@ -1,0 +1,279 @@
+package pcre
+
+import (
+	"strconv"
+	"strings"
+
+	"postlmtp/internal/table/rx"
+)
+
+// escape reads what starts with a backslash, outside of brackets. It returns
+// false if it cannot be repeated.
+func (p *parser) escape() (bool, error) {
+	if p.pos+1 == len(p.src) {
+		p.pos++
+		return false, p.fail("\\ at end of pattern")
+	}
+	c := p.src[p.pos+1]
+	if set, ok := classEscape(c); ok {
+		p.pos += 2
+		p.class(set)
+		return true, nil
+	}
+	switch c {
+	case 'A', 'G':
+		p.pos += 2
+		p.emit(`\A`)
+	case 'z':
+		p.pos += 2
+		p.emit(`\z`)
+	case 'Z':
+		p.pos += 2
+		p.beforeEnd()
+	case 'b', 'B':
+		p.pos += 2
+		p.emit(`\` + string(c))
+	case 'K': // moves the start of the match, which nobody asks for
+		p.pos += 2
+		return false, nil
+	case 'Q':
+		p.pos += 2
+		p.quoting = true
+		return false, nil
+	case 'R':
+		p.pos += 2
+		p.only(`(?>\x0D\x0A|` + rx.Of("\n\v\f\r\x85").String() + `)`)
+	case 'N':
+		p.pos += 2
+		if p.peek() == '{' {
+			return false, p.fail("\\N{name} is not supported")
+		}
+		p.any(false)
+	case 'C':
+		p.pos += 2
+		p.any(true)
+	case 'X':
+		return false, p.cannot(`\X`)
+	case 'p', 'P':
+		set, err := p.property()
+		if err != nil {
+			return false, err
+		}
+		p.emit(set.String())
+	case 'g', 'k':
+		return true, p.explicitReference(c)
+	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		if n, length := p.decimal(p.pos + 1); n < 10 || c >= '8' || n <= p.groups {
+			p.pos += 1 + length
+			return true, p.reference(n)
+		}
+		fallthrough
+	default:
+		char, err := p.character()
+		if err != nil {
+			return false, err
+		}
+		p.literal(char)
+	}
+	return true, nil
+}
+
+// classEscape returns the set that \d and its like stand for.
+func classEscape(c byte) (rx.Set, bool) {
+	var set rx.Set
+	switch c | 0x20 {
+	case 'd':
+		set, _ = rx.Class("digit")
+	case 's':
+		set, _ = rx.Class("space")
+	case 'w':
+		set, _ = rx.Class("alnum")
+		set.Add('_')
+	case 'h':
+		set = rx.Of(" \t\xa0")
+	case 'v':
+		set = rx.Of("\n\v\f\r\x85")
+	default:
+		return set, false
+	}
+	if c < 'a' {
+		set = set.Not()
+	}
+	return set, true
+}
+
+// decimal reads a number at a place. A long one is larger than any group.
+func (p *parser) decimal(at int) (n, length int) {
+	for at+length < len(p.src) && isDigit(rune(p.src[at+length])) {
+		if n < 1<<20 {
+			n = n*10 + int(p.src[at+length]-'0')
+		}
+		length++
+	}
+	return n, length
+}
+
+// explicitReference reads \g1, \g{1}, \g{-1}, \g{name} and \k<name>, \k'name',
+// \k{name}.
+func (p *parser) explicitReference(c byte) error {
+	p.pos += 2
+	var text string
+	var err error
+	switch open := p.peek(); {
+	case open == '{':
+		p.pos++
+		text, err = p.until('}', "\\k is not followed by a braced, angle-bracketed, or quoted name")
+	case c == 'g' && (open == '<' || open == '\''):
+		return p.cannot("recursion or subroutine call")
+	case open == '<':
+		p.pos++
+		text, err = p.until('>', "\\k is not followed by a braced, angle-bracketed, or quoted name")
+	case open == '\'' && c == 'k':
+		p.pos++
+		text, err = p.until('\'', "\\k is not followed by a braced, angle-bracketed, or quoted name")
+	case c == 'k':
+		return p.fail("\\k is not followed by a braced, angle-bracketed, or quoted name")
+	default:
+		at := p.pos
+		if open == '-' || open == '+' {
+			p.pos++
+		}
+		_, n := p.decimal(p.pos)
+		p.pos += n
+		text = p.src[at:p.pos]
+	}
+	if err != nil {
+		return err
+	}
+	if c == 'g' && strings.Trim(text, "0123456789+-") == "" {
+		return p.relative(text)
+	}
+	return p.referenceByName(text)
+}
+
+// relative adds a reference by number, absolute or counted from here.
+func (p *parser) relative(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return p.fail("a numbered reference must not be zero")
+	}
+	switch text[0] {
+	case '-':
+		n += p.groups + 1
+	case '+':
+		n += p.groups
+	}
+	if n <= 0 {
+		return p.fail("reference to non-existent subpattern")
+	}
+	return p.reference(n)
+}
+
+// character reads an escape that stands for one character.
+func (p *parser) character() (byte, error) {
+	if p.pos+1 == len(p.src) {
+		p.pos++
+		return 0, p.fail("\\ at end of pattern")
+	}
+	c := p.src[p.pos+1]
+	p.pos += 2
+	switch c {
+	case 'a':
+		return '\a', nil
+	case 'e':
+		return 0x1b, nil
+	case 'f':
+		return '\f', nil
+	case 'n':
+		return '\n', nil
+	case 'r':
+		return '\r', nil
+	case 't':
+		return '\t', nil
+	case 'c':
+		return p.control()
+	case 'x':
+		return p.hex()
+	case 'o':
+		if p.peek() != '{' {
+			return 0, p.fail("missing opening brace after \\o")
+		}
+		return p.braced(8, "01234567", "non-octal character in \\o{} (closing brace missing?)")
+	case 'F', 'L', 'l', 'U', 'u':
+		return 0, p.fail("PCRE2 does not support \\F, \\L, \\l, \\N{name}, \\U, or \\u")
+	}
+	if c >= '0' && c <= '7' {
+		p.pos--
+		return p.octal()
+	}
+	if c == '8' || c == '9' || !isWord(c) || c == '_' {
+		return c, nil
+	}
+	return 0, p.fail("unrecognized character follows \\")
+}
+
+func (p *parser) control() (byte, error) {
+	c := p.peek()
+	switch {
+	case p.done():
+		return 0, p.fail("\\c at end of pattern")
+	case c < ' ' || c > '~':
+		return 0, p.fail("\\c must be followed by a printable ASCII character")
+	}
+	p.pos++
+	if c >= 'a' && c <= 'z' {
+		c -= 'a' - 'A'
+	}
+	return c ^ 0x40, nil
+}
+
+const tooLarge = "character code point value in \\x{} or \\o{} is too large"
+
+func (p *parser) hex() (byte, error) {
+	const digits = "0123456789abcdefABCDEF"
+	if p.peek() == '{' {
+		return p.braced(16, digits, "non-hex character in \\x{} (closing brace missing?)")
+	}
+	n := 0
+	for n < 2 && p.pos+n < len(p.src) && strings.IndexByte(digits, p.src[p.pos+n]) >= 0 {
+		n++
+	}
+	v, _ := strconv.ParseUint("0"+p.src[p.pos:p.pos+n], 16, 16)
+	p.pos += n
+	return byte(v), nil
+}
+
+// braced reads a number in braces.
+func (p *parser) braced(base int, digits, bad string) (byte, error) {
+	end := strings.IndexByte(p.src[p.pos:], '}')
+	if end < 0 {
+		return 0, p.fail("%s", bad)
+	}
+	text := p.src[p.pos+1 : p.pos+end]
+	switch {
+	case text == "":
+		return 0, p.fail("digits missing in \\x{} or \\o{} or \\N{U+}")
+	case strings.Trim(text, digits) != "":
+		return 0, p.fail("%s", bad)
+	}
+	p.pos += end + 1
+	v, err := strconv.ParseUint(text, base, 8)
+	if err != nil {
+		return 0, p.fail(tooLarge)
+	}
+	return byte(v), nil
+}
+
+// octal reads up to three digits, the first of which is known to be there.
+func (p *parser) octal() (byte, error) {
+	v, n := 0, 0
+	for n < 3 && p.pos < len(p.src) && p.src[p.pos] >= '0' && p.src[p.pos] <= '7' {
+		v = v*8 + int(p.src[p.pos]-'0')
+		p.pos++
+		n++
+	}
+	if v > 0xff {
+		return 0, p.fail("octal value is greater than \\377 in 8-bit non-UTF-8 mode")
+	}
+	return byte(v), nil
+}

@@ -1,0 +1,191 @@
+// Package rx matches regular expressions over bytes, for tables of type regexp:
+// and pcre:. Postfix compiles patterns without regard to any character
+// encoding, so a dot is one byte; Go's engines know characters. Here bytes from
+// 128 become characters of Unicode's private use area, which no class and no
+// case folding touches.
+//
+// # Engines
+//
+// A translator writes an expression in the syntax that both engines share.
+// Where it can, for Go's own engine, whose time is linear in the length of the
+// key. Only what needs more (references back, looking around) goes to an engine
+// that backtracks, whose time is bounded by MatchTime: a match that takes
+// longer is an error, as it is with PCRE's limit of steps.
+package rx
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dlclark/regexp2"
+)
+
+// MatchTime bounds the time of one match by the engine that backtracks.
+const MatchTime = time.Second
+
+// maxExpression bounds the length of an expression after translation, in bytes.
+const maxExpression = 1 << 20
+
+// ErrTime is the error for a match that takes longer than MatchTime.
+var ErrTime = errors.New("match limit exceeded")
+
+// A Program is an expression as a translator wrote it.
+type Program struct {
+	Linear  string // for Go's engine; empty: it cannot do that
+	Full    string // for the engine that backtracks
+	EndOnly bool   // Linear holds only for keys that do not end in a newline
+	Longest bool   // prefer the leftmost-longest match, where the engine can
+	Groups  int    // how many groups there are
+}
+
+// An Expression is a compiled regular expression.
+type Expression struct {
+	groups  int
+	linear  *regexp.Regexp // nil: use full
+	endOnly bool
+	full    func() (*regexp2.Regexp, error)
+}
+
+// Compile compiles a program. An expression that is too large for Go's engine
+// is given to the other one.
+func Compile(p Program) (*Expression, error) {
+	if len(p.Full) > maxExpression {
+		return nil, errors.New("regular expression is too large")
+	}
+	e := &Expression{groups: p.Groups, endOnly: p.EndOnly}
+	e.full = sync.OnceValues(func() (*regexp2.Regexp, error) { return compileFull(p.Full) })
+	if p.Linear != "" {
+		if re, err := regexp.Compile(p.Linear); err == nil {
+			if p.Longest {
+				re.Longest()
+			}
+			e.linear = re
+		}
+	}
+	if e.linear == nil {
+		if _, err := e.full(); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+func compileFull(expr string) (re *regexp2.Regexp, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			re, err = nil, fmt.Errorf("compile expression: %v", p)
+		}
+	}()
+	re, err = regexp2.Compile(expr, regexp2.None)
+	if err != nil {
+		return nil, err
+	}
+	re.MatchTimeout = MatchTime
+	return re, nil
+}
+
+// Groups returns how many groups the expression has.
+func (e *Expression) Groups() int { return e.groups }
+
+// Match reports whether the key matches. With want above zero it also returns
+// the texts of the groups 0 to want, which are empty for groups that did not
+// take part.
+func (e *Expression) Match(key string, want int) (groups []string, matched bool, err error) {
+	if e.linear != nil && !(e.endOnly && strings.HasSuffix(key, "\n")) {
+		groups, matched = e.matchLinear(key, want)
+		return groups, matched, nil
+	}
+	return e.matchFull(key, want)
+}
+
+func (e *Expression) matchLinear(key string, want int) ([]string, bool) {
+	key = encode(key)
+	if want == 0 {
+		return nil, e.linear.MatchString(key)
+	}
+	at := e.linear.FindStringSubmatchIndex(key)
+	if at == nil {
+		return nil, false
+	}
+	groups := make([]string, want+1)
+	for i := range groups {
+		if 2*i+1 < len(at) && at[2*i] >= 0 {
+			groups[i] = decode(key[at[2*i]:at[2*i+1]])
+		}
+	}
+	return groups, true
+}
+
+func (e *Expression) matchFull(key string, want int) ([]string, bool, error) {
+	re, err := e.full()
+	if err != nil {
+		return nil, false, err
+	}
+	runes := make([]rune, len(key))
+	for i := range runes {
+		runes[i] = wide(key[i])
+	}
+	m, err := re.FindRunesMatch(runes)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "timeout"):
+		return nil, false, ErrTime
+	case err != nil:
+		return nil, false, err
+	case m == nil:
+		return nil, false, nil
+	case want == 0:
+		return nil, true, nil
+	}
+	groups := make([]string, want+1)
+	for i := range groups {
+		if g := m.GroupByNumber(i); g != nil && len(g.Captures) > 0 {
+			groups[i] = key[g.Index : g.Index+g.Length]
+		}
+	}
+	return groups, true, nil
+}
+
+// private is the character that stands for the byte 0; those for 128 and above
+// are used.
+const private = 0xE000
+
+// wide returns the character that stands for a byte.
+func wide(c byte) rune {
+	if c < utf8.RuneSelf {
+		return rune(c)
+	}
+	return private + rune(c)
+}
+
+// encode returns the characters that stand for the bytes of s.
+func encode(s string) string {
+	i := 0
+	for i < len(s) && s[i] < utf8.RuneSelf {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
+	b := make([]byte, 0, len(s)+8)
+	for i := 0; i < len(s); i++ {
+		b = utf8.AppendRune(b, wide(s[i]))
+	}
+	return string(b)
+}
+
+// decode is the opposite of encode.
+func decode(s string) string {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		if r >= private {
+			r -= private
+		}
+		b = append(b, byte(r))
+	}
+	return string(b)
+}
