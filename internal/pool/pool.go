@@ -29,9 +29,10 @@
 //
 // # Limits
 //
-// Sessions are closed without a word to the server: there is nobody to wait
-// for its answer. A lease that is never settled is never closed; Stats shows
-// it.
+// Whether a session says goodbye to its server is up to its Close, but nobody
+// waits for an answer: sessions are closed one after another, by the timer or
+// by whoever puts in or takes out another one. A lease that is never settled
+// is never closed; Stats shows it.
 package pool
 
 import (
