@@ -89,12 +89,9 @@ func copyRecords(first stage, src *queuefile.Records, prepend []Header) error {
 	}
 	for {
 		rec, err := src.Next()
-		var bad *queuefile.BadRecordError
 		switch {
-		case errors.As(err, &bad):
-			return &BadRecordError{Type: bad.Type, Err: err}
 		case err != nil:
-			return err
+			return sourceError(err)
 		case rec.Type == queuefile.TypeExtracted:
 			return first.end()
 		case rec.Type != queuefile.TypeLine && rec.Type != queuefile.TypePart:
@@ -104,4 +101,12 @@ func copyRecords(first stage, src *queuefile.Records, prepend []Header) error {
 			return err
 		}
 	}
+}
+
+func sourceError(err error) error {
+	var bad *queuefile.BadRecordError
+	if errors.As(err, &bad) {
+		return &BadRecordError{Type: bad.Type, Err: err}
+	}
+	return err
 }

@@ -21,13 +21,14 @@ func DeliveredTo(src *queuefile.Records, addr string, utf8Enabled bool) (bool, e
 	inLine := false // the record goes on with the line of the one before it
 	for seen := 0; seen < maxDeliveredTo; {
 		rec, err := src.Next()
-		var bad *queuefile.BadRecordError
-		switch {
-		case errors.As(err, &bad):
-			return false, nil
-		case err != nil:
+		if err != nil {
+			var bad *queuefile.BadRecordError
+			if errors.As(err, &bad) {
+				err = nil
+			}
 			return false, err
-		case rec.Type != queuefile.TypeLine && rec.Type != queuefile.TypePart:
+		}
+		if rec.Type != queuefile.TypeLine && rec.Type != queuefile.TypePart {
 			return false, nil
 		}
 		begins := !inLine

@@ -254,19 +254,21 @@ func (m *mimeStage) boundaryLine(text []byte) {
 // quotedPrintable writes 8-bit text as 7-bit (RFC 2045 section 6.7), with a
 // soft line break after 73 to 75 characters.
 func (m *mimeStage) quotedPrintable(typ byte, data []byte) error {
-	const softLimit = 72
-	for _, c := range data {
-		if len(m.buf) > softLimit {
+	const softLimit = 73
+	for len(data) > 0 {
+		if len(m.buf) >= softLimit {
 			m.buf = append(m.buf, '=')
 			if err := m.outputLine(); err != nil {
 				return err
 			}
 		}
-		if c < ' ' && c != '\t' || c == '=' || c > '~' {
-			m.buf = appendQuoted(m.buf, c)
-		} else {
-			m.buf = append(m.buf, c)
+		n := plainLen(data[:min(len(data), softLimit-len(m.buf))])
+		m.buf = append(m.buf, data[:n]...)
+		if n == 0 {
+			m.buf = appendQuoted(m.buf, data[0])
+			n = 1
 		}
+		data = data[n:]
 	}
 	if typ == queuefile.TypePart {
 		return nil
@@ -281,6 +283,16 @@ func (m *mimeStage) outputLine() error {
 	err := m.out.body(queuefile.TypeLine, m.buf)
 	m.buf = m.buf[:0]
 	return err
+}
+
+// plainLen returns how many bytes at the start of data need no encoding.
+func plainLen(data []byte) int {
+	for i, c := range data {
+		if c < ' ' && c != '\t' || c == '=' || c > '~' {
+			return i
+		}
+	}
+	return len(data)
 }
 
 func appendQuoted(b []byte, c byte) []byte {

@@ -93,27 +93,27 @@ func (w *wire) body(typ byte, text []byte) error {
 // the limit and goes on; a line of exactly the limit is not.
 func (w *wire) text(typ byte, text []byte) {
 	if w.left == w.limit && len(text) > 0 && text[0] == '.' {
-		w.put([]byte{'.'})
+		put(w, ".")
 	}
 	for w.limit > 0 && len(text) >= w.left {
-		w.put(text[:w.left])
-		w.put([]byte("\r\n"))
+		put(w, text[:w.left])
+		put(w, "\r\n")
 		text = text[w.left:]
 		w.left = w.limit
 		if len(text) == 0 && typ == queuefile.TypeLine {
 			w.folded = false
 			return
 		}
-		w.put([]byte{' '})
+		put(w, " ")
 		w.left--
 		if !w.folded {
 			w.folded = true
 			w.stats.FoldedLines++
 		}
 	}
-	w.put(text)
+	put(w, text)
 	if typ == queuefile.TypeLine {
-		w.put([]byte("\r\n"))
+		put(w, "\r\n")
 		w.left = w.limit
 		w.folded = false
 		return
@@ -122,20 +122,22 @@ func (w *wire) text(typ byte, text []byte) {
 }
 
 // put appends to the buffer, and writes the buffer each time it is full.
-func (w *wire) put(b []byte) {
-	for len(b) > cap(w.buf)-len(w.buf) {
-		if cap(w.buf) < largeBuffer {
-			w.buf = append(make([]byte, 0, largeBuffer), w.buf...)
-			continue
-		}
-		n := cap(w.buf) - len(w.buf)
+func put[T string | []byte](w *wire, b T) {
+	if len(b) <= cap(w.buf)-len(w.buf) {
+		w.buf = append(w.buf, b...)
+		return
+	}
+	if cap(w.buf) < largeBuffer {
+		w.buf = append(make([]byte, 0, largeBuffer), w.buf...)
+	}
+	for len(b) > 0 {
+		n := min(cap(w.buf)-len(w.buf), len(b))
 		w.buf = append(w.buf, b[:n]...)
 		b = b[n:]
-		if w.flush() != nil {
+		if len(w.buf) == cap(w.buf) && w.flush() != nil {
 			return
 		}
 	}
-	w.buf = append(w.buf, b...)
 }
 
 // flush writes what is in the buffer. The first error stays.
