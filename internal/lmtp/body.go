@@ -101,7 +101,7 @@ func (a *attempt) content(ctx context.Context) error {
 	if s.inputWaits() {
 		return a.lostBody(StageBody, ErrDesync)
 	}
-	if !s.wire.enterFinal(t.FinalGrace) {
+	if !s.wire.enterFinal(ctx, t.FinalGrace) {
 		return s.fail(StageBody, s.wire.cause())
 	}
 	s.opt.trace(TraceEvent{Kind: TraceBody, Size: b.taken})

@@ -51,6 +51,23 @@
 //
 // A session is used by one goroutine at a time.
 //
+// # Where Postfix does otherwise
+//
+//   - Bytes that come before a command was sent are taken by Postfix for the
+//     answer to it; here the connection is dropped.
+//   - A success before the final dot is taken by Postfix for a delivery. Here it
+//     settles nobody. A 4xx or 5xx reply before the dot settles its recipient in
+//     both; here the transaction ends with it.
+//   - Postfix sends QUIT with the final dot, and may take the 221 for a delivery.
+//   - A rejected recipient is reported at once by Postfix; here when the reply
+//     to DATA, or to the RSET in its place, shows that no reply has slipped: a
+//     3xx reply to that RSET although recipients were accepted, or bytes behind
+//     it, or a 3xx reply to RCPT when that to DATA never comes, say that one has.
+//   - When DATA is accepted for nobody, Postfix waits lmtp_data_done_timeout for
+//     the reply to a lone dot, which RFC 2033 does not grant; here it is
+//     lmtp_rset_timeout, and the session is not used again.
+//   - A reply that has no end after a megabyte ends the session.
+//
 // # Known limits
 //
 // Whether unread bytes wait in the kernel is known for connections that give

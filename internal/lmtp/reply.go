@@ -28,3 +28,14 @@ func (r Reply) Suspicious() bool {
 	// 555 is RFC 5321 section 4.1.1.11, parameters not recognized.
 	return r.Code < 400 || r.Code > 599 || r.Code == 555 || r.Code >= 500 && r.Code < 510
 }
+
+// Masked says that a greeting was made unreadable on the way by a firewall: the
+// sign for Postfix's PIX workarounds (lmtp_pix_workarounds).
+func (r Reply) Masked() bool {
+	for _, line := range r.Lines {
+		if strings.Trim(line, "20 *\t") != "" {
+			return false
+		}
+	}
+	return true
+}

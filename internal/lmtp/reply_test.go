@@ -196,6 +196,14 @@ func TestSuspicious(t *testing.T) {
 	}
 }
 
+func TestMasked(t *testing.T) {
+	for line, want := range map[string]bool{"220 ****0*2 ***": true, "220 ": true, "220 *** x": false, "220 host": false} {
+		if got := (Reply{Lines: []string{line}}).Masked(); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}
+
 func FuzzReply(f *testing.F) {
 	for _, k := range kinds() {
 		f.Add([]byte(k.reply+"\r\n250 ok\r\n"), true)

@@ -277,7 +277,6 @@ func TestCancelInBody(t *testing.T) {
 			res.watch(t, tr)
 			tr.Body = func(w io.Writer) error {
 				cancel(errStop)
-				time.Sleep(time.Nanosecond)
 				return content(lines)(w)
 			}
 			res.err = s.Deliver(ctx, tr)
@@ -480,6 +479,26 @@ func (f *slowReader) serve(c *memConn) {
 			}
 		}
 	}
+}
+
+// TestCancelInPause ends the context in the pause before the final dot.
+func TestCancelInPause(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		f := new(fakeServer)
+		s, _ := open(t, f, 4096, nil)
+		ctx, cancel := context.WithCancelCause(context.Background())
+		time.AfterFunc(time.Second, func() { cancel(errStop) })
+		tr := newTransaction(1)
+		tr.PauseBeforeDot, tr.FinalGrace = 10*time.Second, time.Hour
+		start := time.Now()
+		if got := describe(s.Deliver(ctx, tr)); got != "cancelled body" || time.Since(start) != time.Second {
+			t.Errorf("%s after %v", got, time.Since(start))
+		}
+		<-f.done
+		if f.complete {
+			t.Error("the final dot was sent")
+		}
+	})
 }
 
 func TestOnMail(t *testing.T) {

@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"context"
 	"net"
 	"os"
 	"sync"
@@ -130,12 +131,16 @@ func (w *wire) unwatch() {
 }
 
 // enterFinal turns a cancellation into one with a period of grace. It is false
-// when the call was cancelled already.
-func (w *wire) enterFinal(grace time.Duration) bool {
+// when ctx, that of the call, has ended already.
+func (w *wire) enterFinal(ctx context.Context, grace time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if ctx.Err() != nil {
+		w.cancelled = context.Cause(ctx)
+		return false
+	}
 	w.grace = grace
-	return w.cancelled == nil
+	return true
 }
 
 // cause returns why the call was cancelled, or nil.
