@@ -13,6 +13,8 @@ const (
 	doHang  = "\x00hang"  // says nothing any more
 	doSkip  = "\x00skip"  // gives no reply to this one
 	doReset = "\x00reset" // resets the connection
+	// bodyStop stops reading, in the middle of the content, and stays.
+	bodyStop = "\x00stop"
 )
 
 // A fakeServer is an LMTP server with a script: a reply for every command. It
@@ -31,7 +33,6 @@ type fakeServer struct {
 	tail     string // said behind the final replies
 	rset     string
 	quit     string
-	starttls string
 	bodyMax  int // closes after so many bytes of content; 0 never
 	bodySay  string
 
@@ -232,6 +233,3 @@ func (f *fakeServer) content(br *bufio.Reader, accepted []int) bool {
 	}
 	return f.tail == "" || f.say(f.tail, "")
 }
-
-// bodyStop is a reply in the middle of the content, given by not reading on.
-const bodyStop = "\x00stop"
