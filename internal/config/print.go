@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strings"
 )
 
-// Print writes "name = value" for each of the named parameters, expanded, as
-// "postconf -x" does; for all parameters in the table, sorted by name, if
+// Print writes "name = value" for each of the named parameters, expanded and
+// with white space reduced to single blanks, as "postconf -x" does; for all parameters in the table, sorted by name, if
 // there are no names. It returns the names that neither the table nor main.cf
 // has, which it leaves out, and the first write error.
 func Print(w io.Writer, c *Config, names []string) (unknown []string, err error) {
@@ -23,13 +24,15 @@ func Print(w io.Writer, c *Config, names []string) (unknown []string, err error)
 			unknown = append(unknown, name)
 			continue
 		}
-		line := name + " = " + value
-		if value == "" {
-			line = name + " ="
-		}
-		if _, err = fmt.Fprintln(w, line); err != nil {
+		if _, err = fmt.Fprintf(w, "%s\n", oneLine(name+" = "+value)); err != nil {
 			return unknown, err
 		}
 	}
 	return unknown, nil
+}
+
+// oneLine reduces white space, such as that of continuation lines, to single
+// blanks.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }), " ")
 }
