@@ -126,7 +126,7 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAgent(settings, inv, log, bound)
+	a, err := newAgent(settings, inv, log)
 	if err != nil {
 		return err
 	}

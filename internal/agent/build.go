@@ -36,7 +36,7 @@ type agent struct {
 
 // newAgent builds the agent. It opens every file that is not below the queue
 // directory, because there is no other in the jail.
-func newAgent(s *settings, inv master.Invocation, log *maillog.Logger, bound int) (*agent, error) {
+func newAgent(s *settings, inv master.Invocation, log *maillog.Logger) (*agent, error) {
 	tables, err := openTables(s, log)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,6 @@ func newAgent(s *settings, inv master.Invocation, log *maillog.Logger, bound int
 	if err != nil {
 		return nil, err
 	}
-	options.QuitInBackground = bound > 1
 	a.deliverer = delivery.New(options, reporter{a.reporter})
 	return a, nil
 }

@@ -45,6 +45,7 @@ func (a *agent) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	result := a.deliver(ctx, req)
+	defer result.Goodbye()
 	if result.Abandoned {
 		return
 	}

@@ -113,7 +113,7 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 // good order and the request may leave one, and says goodbye otherwise.
 func (j *job) giveBack(s *session) {
 	if !s.Reusable() || s.unfit || !j.store {
-		j.d.quit(s)
+		j.quit(s)
 		return
 	}
 	keys := []cacheKey{j.endpointKey(s.endpoint)}
@@ -132,27 +132,28 @@ func (j *job) giveBack(s *session) {
 	}
 	if !taken { // too old, or used often enough
 		s.lease = nil
-		j.d.quit(s)
+		j.quit(s)
 	}
 }
 
-// quit says goodbye to a session, as far as it is still open.
-func (d *Deliverer) quit(s *session) {
+// quit says goodbye to a session, as far as it is still open: at once if the
+// message goes on to another server, else when the queue manager has been told.
+func (j *job) quit(s *session) {
 	if s.Closed() {
-		d.drop(s)
+		j.d.drop(s)
 		return
 	}
-	s.Use(lmtp.Hooks{})
+	s.Use(lmtp.Hooks{Trace: j.hooks(s.endpoint).Trace})
 	goodbye := func() {
 		// Nothing depends on the answer: the mail is settled.
-		_ = s.Quit(context.Background(), !d.opt.SkipQuitResponse)
-		d.drop(s)
+		_ = s.Quit(context.Background(), !j.d.opt.SkipQuitResponse)
+		j.d.drop(s)
 	}
-	if !d.opt.QuitInBackground {
+	if j.ledger.any() {
 		goodbye()
 		return
 	}
-	d.quits.Go(goodbye)
+	j.goodbye = goodbye
 }
 
 // drop ends a session without a word.

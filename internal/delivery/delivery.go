@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync"
 	"time"
 
 	"postlmtp/internal/content"
@@ -70,7 +69,6 @@ type Options struct {
 	ReuseTimeLimit   time.Duration
 	ReuseCountLimit  int // 0 is none
 	FinalGrace       time.Duration
-	QuitInBackground bool // the queue manager need not wait for the answer to QUIT
 	Session          lmtp.Options
 	// Discard returns the LHLO keywords to overlook of the server at an
 	// address, or a path; nil is none.
@@ -90,7 +88,6 @@ type Deliverer struct {
 	reporter Reporter
 	pool     *sessionPool
 	hints    hints
-	quits    sync.WaitGroup
 }
 
 // maxIdleSessions bounds the descriptors that idle sessions hold. They are gone
@@ -107,11 +104,8 @@ func New(opt Options, reporter Reporter) *Deliverer {
 	})}
 }
 
-// Close ends the idle sessions, and waits for those that say goodbye.
-func (d *Deliverer) Close() {
-	d.pool.CloseAll()
-	d.quits.Wait()
-}
+// Close ends the idle sessions.
+func (d *Deliverer) Close() { d.pool.CloseAll() }
 
 // Result is what the queue manager is told.
 type Result struct {
@@ -121,6 +115,17 @@ type Result struct {
 	Hop dsn.Diagnosis
 	// Abandoned: the context ended before every recipient was settled.
 	Abandoned bool
+
+	goodbye func()
+}
+
+// Goodbye ends the last session, if it is not kept. That waits for the server's
+// answer to QUIT, on which nothing depends: the queue manager is told the result
+// first. It must be called once.
+func (r Result) Goodbye() {
+	if r.goodbye != nil {
+		r.goodbye()
+	}
 }
 
 // errAbandoned says that the context ended in the middle of a delivery.
@@ -141,6 +146,7 @@ func (d *Deliverer) Deliver(ctx context.Context, req *request.Request, file *que
 		Unfinished: j.ledger.unfinished || j.ledger.any(),
 		Hop:        j.hop,
 		Abandoned:  err != nil,
+		goodbye:    j.goodbye,
 	}
 }
 
@@ -156,6 +162,8 @@ type job struct {
 	hop       dsn.Diagnosis // the failure of the destination, empty without one
 	completed bool          // a session of this request came to its end
 
+	goodbye func() // says QUIT to the last session, nil if it is kept
+
 	load, store bool                      // lease sessions from, and give them to the pool
 	firstKey    string                    // the destination that the first good session is kept under
 	used        map[nexthop.Endpoint]bool // endpoints whose pooled session this request has used
@@ -164,6 +172,10 @@ type job struct {
 func (j *job) run(ctx context.Context) error {
 	if f, refused := j.refuse(); refused {
 		j.fail(f, j.d.opt.Service, true, j.ledger.left())
+		return nil
+	}
+	j.refuseAddresses()
+	if !j.ledger.any() {
 		return nil
 	}
 	target, err := j.d.opt.Parse(j.req.Nexthop)

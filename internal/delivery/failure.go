@@ -20,6 +20,8 @@ const (
 	statusUnreadable    = "5.3.0"
 	statusNoUTF8        = "5.6.7" // RFC 6531 section 3.7.4
 	statusForwardLoop   = "5.4.6"
+	statusBadAddress    = "5.1.3"
+	statusBadSender     = "5.1.7"
 )
 
 // replyDiagnosis turns a server's reply into a diagnosis. A success where a

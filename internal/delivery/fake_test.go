@@ -262,5 +262,7 @@ func (w *world) deliver(d *Deliverer, nexthopText string, flags request.Flags, r
 	w.t.Helper()
 	req, file := w.queue(nexthopText, recipients...)
 	req.Flags |= flags
-	return d.Deliver(w.t.Context(), req, file)
+	result := d.Deliver(w.t.Context(), req, file)
+	result.Goodbye()
+	return result
 }

@@ -6,6 +6,7 @@ import (
 	"postlmtp/internal/address"
 	"postlmtp/internal/content"
 	"postlmtp/internal/dsn"
+	"postlmtp/internal/lmtp"
 )
 
 // refuse tells why a request is not even tried, because of the flags= of the
@@ -23,6 +24,10 @@ func (j *job) refuse() (Failure, bool) {
 				Status: statusConfiguration, Reason: "mail system configuration error"}}, true
 		}
 	}
+	if err := lmtp.CheckAddress(j.req.Sender); err != nil {
+		return Failure{Scope: Message, Diagnosis: dsn.Diagnosis{
+			Status: statusBadSender, Reason: fmt.Sprintf("bad sender address syntax: %v", err)}}, true
+	}
 	if !opt.Flags.DeliveredTo {
 		return Failure{}, false
 	}
@@ -38,6 +43,19 @@ func (j *job) refuse() (Failure, bool) {
 			Status: statusForwardLoop, Reason: fmt.Sprintf("mail forwarding loop for %s", rcpt)}}, true
 	}
 	return Failure{}, false
+}
+
+// refuseAddresses bounces the recipients whose address cannot be sent: with a
+// line end in it, the rest of the dialog would be the address's. Nothing that
+// came in by SMTP is like that.
+func (j *job) refuseAddresses() {
+	for _, i := range j.ledger.left() {
+		if err := lmtp.CheckAddress(j.req.Recipients[i].Address); err != nil {
+			j.fail(Failure{Scope: Recipient, Diagnosis: dsn.Diagnosis{
+				Status: statusBadAddress, Reason: fmt.Sprintf("bad recipient address syntax: %v", err)}},
+				j.d.opt.Service, true, []int{i})
+		}
+	}
 }
 
 // prepend lists the headers that flags= asks for, in the order of the release.

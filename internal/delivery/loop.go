@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"net"
 
 	"postlmtp/internal/dsn"
@@ -184,7 +183,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 	}
 	s, err := j.open(ctx, ep, conn)
 	if j.d.abandoned(ctx) {
-		if err == nil {
+		if s != nil {
 			s.Close()
 		}
 		return false, errAbandoned
@@ -192,13 +191,17 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 	if err != nil {
 		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake, j.ledger.left())
 		j.resetStamps()
+		if s != nil { // refused, and so still open
+			j.quit(s)
+		}
 		return false, nil
 	}
 	_, err = j.transfer(ctx, s, last.transfer)
 	return true, err
 }
 
-// open says hello over a new connection. After a refusal it says goodbye.
+// open says hello over a new connection. A session that comes with an error was
+// refused, and is good for a goodbye.
 func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*session, error) {
 	opt := j.d.opt.Session
 	opt.Peer, opt.PeerPort, opt.Addr = ep.Peer(), ep.Relay(), ep.Address()
@@ -213,14 +216,10 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*se
 		}
 	}
 	s, err := lmtp.Open(ctx, conn, opt)
-	if err != nil {
-		var refused *lmtp.ReplyError
-		if errors.As(err, &refused) && s != nil {
-			j.d.quit(&session{Session: s})
-		}
+	if s == nil {
 		return nil, err
 	}
-	return &session{Session: s, endpoint: ep}, nil
+	return &session{Session: s, endpoint: ep}, err
 }
 
 // hooks tie a session to this delivery.

@@ -174,6 +174,15 @@ func TestLoop(t *testing.T) {
 		events:  []string{"bounced x 5.5.0 relay=a[192.0.2.97]:24 reuse=0"},
 		dialled: "a", finished: true,
 	}, {
+		name: "an address with a line end concerns that recipient alone", nexthop: "a",
+		servers: map[string]*server{"a": {}},
+		rcpts:   []string{"x\r\nDATA", "y"},
+		events: []string{
+			"bounced x\r\nDATA 5.1.3 relay=lmtp reuse=0",
+			"sent y 2.0.0 relay=a[192.0.2.97]:24 reuse=0",
+		},
+		dialled: "a", finished: true,
+	}, {
 		name: "flags=D with two recipients", nexthop: "a",
 		adjust:  func(w *world) { w.opt.Flags.DeliveredTo = true },
 		rcpts:   []string{"x", "y"},
