@@ -84,17 +84,24 @@ func TestGarbageOnSocket(t *testing.T) {
 	p.empty()
 }
 
-// request is a delivery request as the queue manager of Postfix 3.7 writes it.
+// request is a delivery request for one recipient as the queue manager of
+// Postfix 3.7 writes it.
 func request(queue, id string) []byte {
+	stats := base64.StdEncoding.EncodeToString(make([]byte, 88))
 	var b bytes.Buffer
-	for _, field := range strings.Split("flags=3 queue_name="+queue+" queue_id="+id+
-		" offset=100 size=100 nexthop=unix:private/sink encoding=7bit smtputf8=0 sender= envelope_id= ret_flags=0"+
-		" time="+base64.StdEncoding.EncodeToString(make([]byte, 88))+" log_client_name=x log_client_address=127.0.0.1 log_client_port=1 log_protocol_name=SMTP log_helo_name=x"+
-		" sasl_method= sasl_username= sasl_sender= log_ident=x rewrite_context=local recipient_count=0", " ") {
-		name, value, _ := strings.Cut(field, "=")
-		b.WriteString(name + "\x00" + value + "\x00")
+	for _, list := range []string{
+		"flags=3 queue_name=" + queue + " queue_id=" + id + " offset=100 size=100 nexthop=unix:private/sink" +
+			" encoding=7bit smtputf8=0 sender= envelope_id= ret_flags=0 time=" + stats + " log_client_name=x" +
+			" log_client_address=127.0.0.1 log_client_port=1 log_protocol_name=SMTP log_helo_name=x" +
+			" sasl_method= sasl_username= sasl_sender= log_ident=x rewrite_context=local recipient_count=1",
+		"original_recipient= recipient=rcpt@sink.lmtp.sock.test offset=50 dsn_orig_rcpt= notify_flags=0",
+	} {
+		for _, field := range strings.Fields(list) {
+			name, value, _ := strings.Cut(field, "=")
+			b.WriteString(name + "\x00" + value + "\x00")
+		}
+		b.WriteByte(0)
 	}
-	b.WriteByte(0)
 	return b.Bytes()
 }
 

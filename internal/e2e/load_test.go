@@ -91,10 +91,7 @@ func TestReloadStopUnderLoad(t *testing.T) {
 	p.flush()
 	step(3400, p.reload)
 	step(4000, func() { p.stop(); p.start() })
-	eventually(t, 2*later, "the queue to become empty", func() bool {
-		p.flush()
-		return within(3*time.Second, func() bool { return p.queued() == 0 })
-	})
+	p.drain()
 	t.Logf("%d messages in %v; interrupted after %v deliveries", messages, time.Since(start).Round(time.Second), at)
 
 	for _, id := range l.ids {
@@ -109,9 +106,18 @@ func TestReloadStopUnderLoad(t *testing.T) {
 			t.Logf("as expected of Postfix's own: a stop doubled %d messages", len(d))
 		}
 	}
-	if p.agent.ours() {
-		if n := len(p.log.find(0, `/lmtp\[\d+\]: .*status=sent `)); n != messages {
-			t.Errorf("%d messages logged as sent", n)
+	// What is logged in the moments between the end of postlogd and that of the
+	// agent is lost; nothing is logged twice.
+	logged := map[string]bool{}
+	for _, d := range p.log.deliveries(0) {
+		if d.status == "sent" && p.agent.ours() {
+			if logged[d.queueID] {
+				t.Errorf("logged twice: %s", d.line)
+			}
+			logged[d.queueID] = true
 		}
+	}
+	if n := len(logged); p.agent.ours() && n < messages-2*20 {
+		t.Errorf("%d of %d messages are logged as sent", n, messages)
 	}
 }

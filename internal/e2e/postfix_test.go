@@ -348,10 +348,11 @@ func (p *postfix) mailq() string {
 	return p.run("postqueue", "-c", p.conf(), "-p")
 }
 
-// queued reports the number of messages in the queue, by their files.
+// queued reports the number of messages in the queue, by their files. One that
+// moves from queue to queue meanwhile may be missed.
 func (p *postfix) queued() int {
 	n := 0
-	for _, name := range []string{"maildrop", "incoming", "active", "deferred", "hold", "corrupt"} {
+	for _, name := range []string{"maildrop", "deferred", "incoming", "active", "hold", "corrupt"} {
 		filepath.WalkDir(p.queue(name), func(_ string, e os.DirEntry, err error) error {
 			if err == nil && !e.IsDir() {
 				n++
@@ -376,24 +377,55 @@ func (p *postfix) file(queueID string) string {
 	return ""
 }
 
-// empty waits until the queue is empty.
+// empty waits until the queue is empty and stays so for a moment.
 func (p *postfix) empty() {
 	p.t.Helper()
-	if !within(later, func() bool { return p.queued() == 0 }) {
+	if !p.emptyWithin(later) {
 		p.t.Fatalf("the queue does not become empty:\n%s", p.mailq())
 	}
+}
+
+func (p *postfix) emptyWithin(limit time.Duration) bool {
+	times := 0
+	return within(limit, func() bool {
+		times++
+		if p.queued() > 0 {
+			times = 0
+		}
+		return times == 10
+	})
+}
+
+// drain waits until the queue is empty, and has what is deferred tried again
+// and again.
+func (p *postfix) drain() {
+	p.t.Helper()
+	for deadline := time.Now().Add(later); time.Now().Before(deadline); {
+		p.flush()
+		if p.emptyWithin(2 * time.Second) {
+			return
+		}
+	}
+	p.t.Fatalf("the queue does not become empty:\n%s", p.mailq())
 }
 
 // agents lists the processes of the agent that live now.
 func (p *postfix) agents() []process {
 	var list []process
-	name := p.agent.file[:min(15, len(p.agent.file))]
 	for _, proc := range processes(p.dir) {
-		if proc.command == name {
+		if filepath.Base(proc.program) == p.agent.file {
 			list = append(list, proc)
 		}
 	}
 	return list
+}
+
+// workers lists those of them that work: all but the parents of others.
+func (p *postfix) workers() []process {
+	all := p.agents()
+	return slices.DeleteFunc(slices.Clone(all), func(a process) bool {
+		return slices.ContainsFunc(all, func(b process) bool { return b.ppid == a.pid })
+	})
 }
 
 // shutdown ends the instance however the test ended.

@@ -15,7 +15,7 @@ import (
 // process is one line of the process table.
 type process struct {
 	pid, ppid int
-	command   string // at most 15 bytes
+	program   string // the path of its executable
 }
 
 // processes lists the living processes whose working directory is inside a
@@ -50,7 +50,7 @@ func processStat(proc string) (process, bool) {
 	var p process
 	var state byte
 	p.pid, _ = strconv.Atoi(strings.TrimSpace(string(data[:open])))
-	p.command = string(data[open+1 : end])
+	p.program, _ = os.Readlink(proc + "/exe")
 	_, err = fmt.Sscanf(string(data[end+1:]), " %c %d", &state, &p.ppid)
 	return p, err == nil && state != 'Z'
 }

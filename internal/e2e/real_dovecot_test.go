@@ -198,6 +198,7 @@ func (r real) fifty(t *testing.T, w way) {
 	r.retry(queueID)
 	for _, user := range full {
 		same(t, r.dovecot.stored(user+"@"+w.domain, id), msg)
+		r.log.delivered(t, 0, queueID, user+"@"+w.domain, "sent")
 	}
 	for to, status := range want {
 		if got := len(r.dovecot.mails(to)); status != "bounced" && got != 1 {

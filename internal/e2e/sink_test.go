@@ -99,12 +99,10 @@ func (s *sink) run() *sink {
 			s.sessions.add(1)
 			s.mu.Unlock()
 			go func() {
-				(&sinkSession{sink: s, conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}).serve()
+				c := &sinkSession{sink: s, conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}
+				c.serve()
+				c.leave()
 				conn.Close()
-				s.mu.Lock()
-				delete(s.conns, conn)
-				s.sessions.add(-1)
-				s.mu.Unlock()
 			}()
 		}
 	}()
@@ -223,6 +221,17 @@ func (c *sinkSession) end() {
 	}
 }
 
+// leave takes the session out of the count: before QUIT is answered, because
+// the client may open the next one as soon as it has the answer.
+func (c *sinkSession) leave() {
+	c.sink.mu.Lock()
+	defer c.sink.mu.Unlock()
+	if c.sink.conns[c.conn] {
+		delete(c.sink.conns, c.conn)
+		c.sink.sessions.add(-1)
+	}
+}
+
 func (c *sinkSession) serve() {
 	defer c.end()
 	if !c.reply("220 sink.e2e.test LMTP") {
@@ -259,6 +268,7 @@ func (c *sinkSession) command(line string) bool {
 		c.end()
 		return c.reply("250 2.0.0 ok")
 	case "QUIT":
+		c.leave()
 		c.reply("221 2.0.0 bye")
 		return false
 	default:
