@@ -29,7 +29,7 @@ func cutRecords(text []byte, how uint64) []queuefile.Record {
 		switch {
 		case !complete:
 			records = append(records, queuefile.Record{Type: queuefile.TypePart, Data: l})
-		case bit() && bit():
+		case bit(): // a line end within a record
 			records = append(records, queuefile.Record{Type: queuefile.TypePart, Data: append(bytes.Clone(l), '\n')})
 		default:
 			records = append(records, queuefile.Record{Type: queuefile.TypeLine, Data: l})

@@ -13,11 +13,10 @@ import (
 	"time"
 )
 
-// cutConn ends the connection after so many bytes in one direction.
+// cutConn is a connection that can be ended in two ways.
 type cutConn struct {
 	*memConn
-	reads, writes int // left before the cut; negative is no limit
-	clean         bool
+	clean bool
 }
 
 func (c *cutConn) cut() {
@@ -28,7 +27,8 @@ func (c *cutConn) cut() {
 	}
 }
 
-// serverConn is what the fake server writes through when cut.
+// runCut runs the fake server behind a connection that is cut after so many bytes
+// from the client, and so many from the server; negative is no limit.
 func runCut(f *fakeServer, server *memConn, reads, writes int, clean bool) {
 	inner, outer := memPair(4096)
 	f.start(inner)

@@ -299,13 +299,3 @@ func watch(t *testing.T, pid int) (gone func()) {
 		}
 	}
 }
-
-// alive says whether the process runs (and is no zombie).
-func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z")
-}
