@@ -11,6 +11,14 @@ func opener(kind string) func(*opening) (*backend, error) {
 		return openRegexp
 	case "pcre":
 		return openPCRE
+	case "hash":
+		return openHash
+	case "btree":
+		return openBtree
+	case "lmdb":
+		return openLMDB
+	case "cdb":
+		return openCDB
 	case "static":
 		return openStatic
 	case "inline":
