@@ -5,7 +5,7 @@ VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown
 BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 FUZZTIME    ?= 10s
 
-.PHONY: help build check format vet lint unit test demo fuzz bench clean
+.PHONY: help build check format vet lint unit test diff scenarios demo fuzz bench clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -32,6 +32,17 @@ test: ## The full suite: check, then the tests on a real Postfix and Dovecot (in
 	bash .ci/install
 	$(MAKE) check
 	$(GO) test -count=1 -timeout 20m ./internal/e2e
+
+POSTFIX_LMTP ?= /usr/lib/postfix/sbin/lmtp
+SCENARIOS    ?= testdata/scenarios/*.txt
+
+diff: build ## Run the scenarios with Postfix's own lmtp and with ours, and compare them facet by facet.
+	@$(GO) build -o bin/compare ./internal/lab/compare
+	@bin/compare --postfix $(POSTFIX_LMTP) $(SCENARIOS)
+
+scenarios: build ## Write what the scenarios expect anew, from Postfix's own lmtp.
+	@$(GO) build -o bin/compare ./internal/lab/compare
+	@bin/compare --postfix $(POSTFIX_LMTP) --update $(SCENARIOS)
 
 demo: build ## Deliver mail on embedded parts: no root, no Postfix.
 	@bin/postlmtp demo

@@ -14,6 +14,7 @@
 //   - bounce(8), as bounce, defer and trace, verify(8), flush(8),
 //     trivial-rewrite(8) and cleanup(8): Records tells what they were asked;
 //     Options.Behaviour makes one of them fail;
+//   - scache(8), which keeps open connections for Postfix's own agent;
 //   - postlogd(8): Log tells what the agent logged;
 //   - an LMTP server that follows a script: Serve. It listens on a UNIX-domain
 //     or a TCP socket and records every byte and when it came.
@@ -40,8 +41,8 @@
 //
 // # Known limits
 //
-// There is one service in a lab and no connection cache service (scache), TLS
-// manager or proxymap: an agent that asks for them finds no socket. The
+// There is one service in a lab and no TLS manager or proxymap: an agent that
+// asks for them finds no socket. The
 // trivial-rewrite stand-in completes a missing domain and does nothing else.
 // Each process of the agent leads a process group of its own, where under
 // master(8) all share one.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -45,6 +46,11 @@ type Options struct {
 	ThrottleTime time.Duration // default 60 s
 	StopTime     time.Duration // from SIGTERM to SIGKILL; default 5 s
 
+	// Hosts, where set, is what the agent finds in /etc/hosts. Needs root and
+	// the programs unshare, mount and bash: the agent gets a mount namespace of
+	// its own.
+	Hosts string
+
 	Behaviour map[string]Behaviour // of services, by name; default Works
 	Stderr    *os.File             // the agent's standard error; default /dev/null
 }
@@ -61,6 +67,7 @@ type Lab struct {
 	services *services
 	master   *master
 	files    files
+	ports    sync.Map // of servers, by name
 }
 
 // New builds a lab in dir, which must exist, and starts its stand-ins. The
@@ -108,6 +115,11 @@ func (l *Lab) build() error {
 	}
 	if err := l.Configure(nil); err != nil {
 		return err
+	}
+	if l.opts.Hosts != "" {
+		if err := writeOld(filepath.Join(l.dir, "hosts"), l.opts.Hosts); err != nil {
+			return err
+		}
 	}
 	if l.postlog, err = newPostlog(l); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -113,11 +114,28 @@ func (l *Lab) forkExec(generation uint32, flow [2]int, status, listener int) (in
 		},
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	}
-	pid, err := syscall.ForkExec(l.opts.Agent, l.opts.argv(), attr)
+	program, argv := l.opts.Agent, l.opts.argv()
+	if l.opts.Hosts != "" {
+		program, argv = l.withHosts(argv)
+		attr.Env = append(attr.Env, "PATH="+os.Getenv("PATH"))
+	}
+	pid, err := syscall.ForkExec(program, argv, attr)
 	if err != nil {
 		return 0, fmt.Errorf("start %s: %w", l.opts.Agent, err)
 	}
 	return pid, nil
+}
+
+// withHosts returns the program and the words that run the agent with an
+// /etc/hosts of its own: the same process in the end.
+func (l *Lab) withHosts(argv []string) (string, []string) {
+	const script = `mount --bind "$1" /etc/hosts && agent=$2 && shift 2 && unset PATH && exec -a "$0" "$agent" "$@"`
+	words := []string{"unshare", "--mount", "bash", "-c", script, argv[0], filepath.Join(l.dir, "hosts"), l.opts.Agent}
+	program, err := exec.LookPath("unshare")
+	if err != nil {
+		program = "/usr/bin/unshare"
+	}
+	return program, append(words, argv[1:]...)
 }
 
 // waitChild waits for a process and tells how it ended, in the words of a

@@ -51,6 +51,9 @@ func TestScenarios(t *testing.T) {
 }
 
 func runScenario(t *testing.T, s *scenario.Scenario, path string, cfg scenario.Config, ours bool) {
+	if s.NeedsRoot() && os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), scenarioTime)
 	defer cancel()
 	got, err := s.Run(ctx, cfg)

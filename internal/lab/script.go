@@ -12,6 +12,7 @@ import (
 // a line; blank lines and lines that start with # mean nothing:
 //
 //	listen tcp 127.0.0.2     where: see Listen; "listen unix" if there is none
+//	port first               the TCP port of the server first
 //	receive-buffer 2048      SO_RCVBUF of each connection, in bytes
 //	send-buffer 2048         SO_SNDBUF
 //	forget content           do not record the content of messages
@@ -46,6 +47,7 @@ import (
 type Script struct {
 	Listen        string // "unix", "tcp", "refused", "missing" or "stale"
 	Address       string // the IP address for "tcp" and "refused"
+	Like          string // name of a server of the lab whose TCP port to take
 	ReceiveBuffer int
 	SendBuffer    int
 	Forget        bool // do not record content
@@ -86,7 +88,7 @@ func ParseScript(text string) (*Script, error) {
 		rest = strings.TrimSpace(rest)
 		var err error
 		switch word {
-		case "listen", "receive-buffer", "send-buffer", "forget":
+		case "listen", "port", "receive-buffer", "send-buffer", "forget":
 			err = s.set(word, rest)
 		case "connection":
 			connection, err = strconv.Atoi(rest)
@@ -116,6 +118,8 @@ func (s *Script) set(word, value string) (err error) {
 	switch word {
 	case "forget":
 		s.Forget = true
+	case "port":
+		s.Like = value
 	case "receive-buffer":
 		s.ReceiveBuffer, err = strconv.Atoi(value)
 	case "send-buffer":

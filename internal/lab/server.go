@@ -77,6 +77,7 @@ func (l *Lab) Serve(name string, script *Script) (*Server, error) {
 	if err := s.listen(l); err != nil {
 		return nil, fmt.Errorf("serve %s: %w", name, err)
 	}
+	l.ports.Store(name, s.Port())
 	if s.ln != nil {
 		s.wg.Go(s.accept)
 	}
@@ -87,9 +88,9 @@ func (l *Lab) Serve(name string, script *Script) (*Server, error) {
 func (s *Server) listen(l *Lab) (err error) {
 	switch s.script.Listen {
 	case "refused":
-		return s.reserve()
+		return s.reserve(l.portLike(s.script.Like))
 	case "tcp":
-		s.ln, err = net.Listen("tcp", net.JoinHostPort(s.script.Address, "0"))
+		s.ln, err = net.Listen("tcp", net.JoinHostPort(s.script.Address, strconv.Itoa(l.portLike(s.script.Like))))
 		if err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func (s *Server) listen(l *Lab) (err error) {
 
 // reserve takes a TCP port without listening on it: connections to it are
 // refused, and nobody else can get it.
-func (s *Server) reserve() error {
+func (s *Server) reserve(port int) error {
 	ip := net.ParseIP(s.script.Address).To4()
 	if ip == nil {
 		return fmt.Errorf("%q is no IPv4 address", s.script.Address)
@@ -129,7 +130,7 @@ func (s *Server) reserve() error {
 		return err
 	}
 	s.reserved = os.NewFile(uintptr(fd), "reserved")
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte(ip)}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte(ip), Port: port}); err != nil {
 		return err
 	}
 	sa, err := unix.Getsockname(fd)
@@ -138,6 +139,13 @@ func (s *Server) reserve() error {
 	}
 	s.address = &net.TCPAddr{IP: ip, Port: sa.(*unix.SockaddrInet4).Port}
 	return nil
+}
+
+// portLike returns the port of the server of that name, 0 for none.
+func (l *Lab) portLike(name string) int {
+	port, _ := l.ports.Load(name)
+	n, _ := port.(int)
+	return n
 }
 
 // Destination returns the server's place as a delivery request names it:

@@ -69,6 +69,7 @@ func servicesTable() []service {
 // services runs the stand-ins that the agent calls and keeps what they got.
 type services struct {
 	lab       *Lab
+	cache     scache
 	listeners []net.Listener
 	wg        sync.WaitGroup
 
@@ -89,6 +90,10 @@ func newServices(l *Lab) (*services, error) {
 	}
 	how := l.opts.Behaviour["cleanup"]
 	if err := s.listen("public", "cleanup", how, func(c net.Conn) { s.cleanup(c, how) }); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	how = l.opts.Behaviour["scache"]
+	if err := s.listen("private", "scache", how, func(c net.Conn) { s.scacheClient(c, how) }); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -234,6 +239,7 @@ func (s *services) close() error {
 		ln.Close()
 	}
 	s.wg.Wait()
+	s.cache.clear(true)
 	return nil
 }
 

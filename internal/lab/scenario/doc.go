@@ -10,7 +10,10 @@
 // at its end do not count.
 //
 //	== settings       lines of main.cf
-//	== agent          "words: flags=DORX", "release: 3.5", "limit: 1", "verbose: 1"
+//	== agent          "words: flags=DORX", "release: 3.5", "limit: 1", "verbose: 1",
+//	                  "service: NAME", "chroot: yes" (needs root)
+//	== hosts          what the agent is to find in /etc/hosts (needs root)
+//	== table NAME     a file that settings name as {dir}/NAME
 //	== services       "bounce: missing": a lab.Behaviour for each service
 //	== server NAME    the script of an LMTP server: see lab.Script
 //	== message        the message, as text
@@ -42,8 +45,9 @@
 // utf8-sender utf8-recipient tls-optional requiretls), envid, ret (full, hdrs),
 // client-name, client-address, client-port, client-protocol, client-helo,
 // log-ident, rewrite-context, queue-id, queue-name, size, file (absent, locked,
-// not-ready), pause (a time to wait before it), raw (a Go string to send
-// instead of the request).
+// not-ready, no-access, empty, directory), pause (a time to wait before it),
+// reload (yes: `postfix reload` before it), touch (a table that changes before
+// it), raw (a Go string to send instead of the request).
 //
 // # Facets
 //
@@ -57,7 +61,9 @@
 //	           what else has changed
 //	process    status messages and exit status of the agent's processes
 //
-// What differs from run to run is replaced: delays, ports and directories.
+// What differs from run to run is replaced: delays, ports and directories. Of
+// many lines in a row that differ in their numbers only, the first and the last
+// are shown, with a check sum of all.
 //
 // # Failure policy
 //

@@ -95,6 +95,11 @@ func (s *Scenario) Differs() string {
 	return strings.TrimSpace(text)
 }
 
+// NeedsRoot tells whether the scenario wants what only root can do.
+func (s *Scenario) NeedsRoot() bool {
+	return s.plan.options.Hosts != "" || s.plan.options.Chroot
+}
+
 // Expected returns the text of each facet that is to be seen, of Postfix's
 // agent or of ours.
 func (s *Scenario) Expected(ours bool) Observed {

@@ -21,8 +21,8 @@ func (r *run) observe() (Observed, error) {
 		return nil, err
 	}
 	return Observed{
-		"server":   r.mask(r.serverFacet()),
-		"log":      r.mask(r.logFacet()),
+		"server":   foldRuns(r.mask(r.serverFacet())),
+		"log":      foldRuns(r.mask(r.logFacet())),
 		"requests": r.mask(r.requestsFacet()),
 		"status":   r.mask(r.status.String()),
 		"file":     file,

@@ -15,8 +15,12 @@ type plan struct {
 	settings []string
 	options  lab.Options // but for Agent and MainCF
 	servers  []serverPlan
+	tables   []tablePlan
 	requests []requestPlan
 }
+
+// A tablePlan is a file that settings can name.
+type tablePlan struct{ name, text string }
 
 type serverPlan struct {
 	name   string
@@ -31,6 +35,8 @@ type requestPlan struct {
 	noMark  []bool          // recipients with offset -1
 	file    string          // "", "absent", "locked", "not-ready"
 	pause   time.Duration
+	reload  bool
+	touch   string // the table that changes before the request
 	raw     []byte
 }
 
@@ -54,6 +60,10 @@ func (p *plan) read(sections []section) error {
 				p.options.Behaviour[key] = lab.Behaviour(value)
 				return nil
 			})
+		case "hosts":
+			p.options.Hosts = "127.0.0.1 localhost\n" + sec.body
+		case "table":
+			p.tables = append(p.tables, tablePlan{strings.TrimSpace(arg), sec.body})
 		case "server":
 			err = p.addServer(arg, sec.body)
 		case "message":
@@ -100,6 +110,10 @@ func (p *plan) agentKey(key, value string) (err error) {
 		p.options.Words = strings.Fields(value)
 	case "release":
 		p.options.Release = value
+	case "service":
+		p.options.Service = value
+	case "chroot":
+		p.options.Chroot = value == "yes"
 	case "limit":
 		p.options.ProcessLimit, err = strconv.Atoi(value)
 	case "verbose":

@@ -104,6 +104,10 @@ func (r *requestPlan) key(key, value string) (err error) {
 		r.req.Ret = request.Ret(bits)
 	case "size":
 		r.req.Size, err = strconv.ParseInt(value, 10, 64)
+	case "reload":
+		r.reload = value == "yes"
+	case "touch":
+		r.touch = value
 	case "pause":
 		r.pause, err = time.ParseDuration(value)
 	case "raw":

@@ -71,11 +71,43 @@ func (r *run) start(cfg Config) (err error) {
 		}
 		r.servers = append(r.servers, srv)
 	}
+	for _, t := range r.plan.tables {
+		if err := r.writeTable(t); err != nil {
+			return err
+		}
+	}
 	settings := slices.Clone(cfg.MainCF)
 	for _, line := range r.plan.settings {
 		settings = append(settings, r.expand(line))
 	}
 	return r.lab.Configure(settings)
+}
+
+// writeTable writes a table that looks as if it was there for long.
+func (r *run) writeTable(t tablePlan) error {
+	path := filepath.Join(r.lab.Dir(), t.name)
+	if err := os.WriteFile(path, []byte(r.expand(t.text)), 0o644); err != nil {
+		return err
+	}
+	old := time.Now().Add(-time.Hour)
+	return os.Chtimes(path, old, old)
+}
+
+// before does what is to happen before a request.
+func (r *run) before(ctx context.Context, rp *requestPlan) error {
+	if rp.reload {
+		if err := r.lab.Reload(); err != nil {
+			return err
+		}
+	}
+	if rp.touch != "" {
+		path := filepath.Join(r.lab.Dir(), rp.touch)
+		later := time.Now().Add(-time.Minute)
+		if err := os.Chtimes(path, later, later); err != nil {
+			return err
+		}
+	}
+	return wait(ctx, rp.pause)
 }
 
 // expand replaces {NAME} by the place of a server and {NAME.port} by its port.
@@ -90,6 +122,9 @@ func (r *run) expand(text string) string {
 // request makes the queue file of a request, delivers it and notes the status.
 func (r *run) request(ctx context.Context, i int) error {
 	rp := &r.plan.requests[i]
+	if err := r.before(ctx, rp); err != nil {
+		return err
+	}
 	if rp.raw != nil {
 		res, err := r.sendRaw(ctx, rp.raw)
 		r.noteStatus(i, res, err)
@@ -110,9 +145,6 @@ func (r *run) request(ctx context.Context, i int) error {
 		return err
 	}
 	defer undo()
-	if err := wait(ctx, rp.pause); err != nil {
-		return err
-	}
 	res, err := r.lab.Deliver(ctx, req)
 	if ctx.Err() != nil {
 		return err
@@ -162,6 +194,12 @@ func (r *run) spoil(how string, req *request.Request) (undo func(), err error) {
 		err = os.Remove(path)
 	case "not-ready":
 		err = os.Chmod(path, 0o600)
+	case "no-access":
+		err = os.Chmod(path, 0o100)
+	case "empty":
+		err = os.Truncate(path, 0)
+	case "directory":
+		err = errors.Join(os.Remove(path), os.Mkdir(path, 0o700))
 	case "locked":
 		var f *os.File
 		if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
@@ -210,6 +248,7 @@ func (r *run) finish(ctx context.Context) error {
 	if err := r.lab.Retire(ctx); err != nil {
 		return err
 	}
+	r.lab.DropCached()
 	for _, srv := range r.servers {
 		if !srv.WaitIdle(ctx.Done()) {
 			return fmt.Errorf("wait for the end of connections to %s: %w", srv.Name(), ctx.Err())
