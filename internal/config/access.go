@@ -168,7 +168,7 @@ func (c *Config) Unsupported() []Unsupported {
 		}
 		def, _ := maincf.Expand(p.defaultFor(c.release), c.expand)
 		if value := c.text[p.Name]; value != def {
-			all = append(all, Unsupported{p.Name, value, e.File, e.Line, p.Unsafe})
+			all = append(all, Unsupported{p.Name, value, e.File, e.Line, p.risky != nil && p.risky(value)})
 		}
 	}
 	return all

@@ -33,8 +33,8 @@
 //
 // # Failure policy
 //
-// Load collects all mistakes, in the order in which Postfix would find them,
-// with Postfix's texts, and returns them as Errors. The Config that it
-// returns along with them is good for display only: parameters with a
-// mistake have their default.
+// Load collects all mistakes, in Postfix's words, and returns them as Errors.
+// Where there is more than one, Postfix may name another one first. The
+// Config that it returns along with them is good for display only:
+// parameters with a mistake have their default.
 package config

@@ -1,0 +1,118 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+//go:generate go test -run ^TestDocument$ . -update
+
+// Document writes docs/parameters.md: a table of all parameters, made from
+// the rows.
+func Document(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(documentHead)
+	all, notYet := groups(new(Config)), 0
+	for _, g := range all {
+		fmt.Fprintf(&b, "\n## %s\n\n| Parameter | Type | Default | Since | Purpose |\n|---|---|---|---|---|\n", g.title)
+		for _, p := range g.rows {
+			if p.NotYet {
+				notYet++
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p.Name, p.typeText(), p.defaultText(), p.sinceText(), p.purposeText())
+		}
+	}
+	total := len(Params())
+	fmt.Fprintf(&b, "\n%d parameters, %d of them not yet acted on.\n", total, notYet)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+const documentHead = `# Parameters
+
+<!-- Made by "go generate ./internal/config" from the table of parameters. -->
+
+These are the parameters of main.cf that the daemon reads: all that Postfix's
+lmtp(8) of the releases 3.5 to 3.12 reads, with the same types, defaults and
+bounds, and those that start with ` + "`postlmtp_`" + `. A service in master.cf can have
+its own values by ` + "`-o name=value`" + `. postconf(5) has the long description of each.
+` + "`postlmtp config`" + ` shows the values that count.
+
+Types: *time* is a number and a unit of s, m, h, d or w (without one, the unit
+of the default counts); *number* is decimal; *yes/no* is one of these words;
+*list* is words with commas or blanks between them; *text* is anything. Bounds
+of a text are those of its length, bounds of a time are in seconds. All values
+may refer to others by ` + "`$name`" + `, ` + "`${name?{a}:{b}}`" + ` and so on.
+
+*Since* is the release of Postfix that introduced the parameter; here it is
+known with any release. Where defaults differ between releases, that of the
+installed Postfix counts.
+
+**Not yet** marks parameters that nothing acts on so far. The daemon says so in
+the log when main.cf sets one of those whose names start with ` + "`lmtp_`" + `, and does
+not start when that would leave mail less protected than main.cf asks for.
+*No effect* marks parameters that do not concern the delivery by LMTP, or parts
+of Postfix that this program does not need.
+`
+
+func (p *Param) typeText() string {
+	text := p.Kind.String()
+	switch {
+	case p.Min != 0 && p.Max != 0:
+		text += fmt.Sprintf(", %d to %d", p.Min, p.Max)
+	case p.Min != 0:
+		text += fmt.Sprintf(", at least %d", p.Min)
+	case p.Max != 0:
+		text += fmt.Sprintf(", at most %d", p.Max)
+	}
+	return text
+}
+
+func (p *Param) defaultText() string {
+	switch p.Name {
+	case "myhostname", "mydomain":
+		return "from the name of the machine"
+	case "daemon_directory":
+		return "where `master` is"
+	case "mail_version":
+		return "that of the installed Postfix"
+	case "config_directory":
+		return code(DefaultDir)
+	case "process_name", "service_name":
+		return code("lmtp")
+	}
+	text := code(p.newest)
+	for i := len(p.older) - 1; i >= 0; i-- {
+		o := p.older[i]
+		text += fmt.Sprintf("; before %d.%d %s", o.before[0], o.before[1], code(o.text))
+	}
+	return text
+}
+
+func (p *Param) sinceText() string {
+	if p.Since == "" {
+		return "2.0"
+	}
+	return p.Since
+}
+
+func (p *Param) purposeText() string {
+	text := strings.ReplaceAll(p.Doc, "|", `\|`)
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "<", "&lt;"), ">", "&gt;")
+	switch {
+	case p.NotYet:
+		return "**Not yet.** " + text
+	case p.NoEffect:
+		return "*No effect.* " + text
+	}
+	return text
+}
+
+// code formats a value for a cell of a table.
+func code(value string) string {
+	if value == "" {
+		return "(empty)"
+	}
+	return "`" + strings.ReplaceAll(value, "|", `\|`) + "`"
+}

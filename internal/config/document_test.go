@@ -1,0 +1,30 @@
+package config
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"testing"
+)
+
+func TestDocument(t *testing.T) {
+	const file = "../../docs/parameters.md"
+	var b bytes.Buffer
+	if err := Document(&b); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, b.Bytes()) {
+		t.Errorf("%s is not up to date: run go generate ./internal/config", file)
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/parameters.md")
