@@ -112,6 +112,7 @@ func TestStopAwaitsFinalReply(t *testing.T) {
 	}()
 	p.stop()
 	p.start()
+	started := s.times(id, second) == 0
 	p.drain()
 	for _, rcpt := range []string{first, second} {
 		switch n := s.times(id, rcpt); {
@@ -122,8 +123,11 @@ func TestStopAwaitsFinalReply(t *testing.T) {
 			t.Errorf("delivered to %s %d times", rcpt, n)
 		}
 	}
-	if p.agent.ours() {
+	// Between the end of one postlogd and the start of the next nobody logs.
+	if p.agent.ours() && started {
 		p.log.delivered(t, 0, queueID, second, "sent")
+	}
+	if p.agent.ours() {
 		p.log.noAlarm(t, 0)
 	}
 }
