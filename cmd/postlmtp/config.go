@@ -1,0 +1,127 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"postlmtp/internal/config"
+)
+
+const configHelp = `Show the values of parameters as the daemon sees them: those of main.cf, and of
+the service in master.cf, with defaults filled in and everything expanded.
+
+Usage: postlmtp config [OPTION]... [PARAMETER]...
+
+Without a PARAMETER it shows all that the daemon knows. The status is 1 if the
+daemon would not start with these settings, or a PARAMETER is unknown.
+
+Options:
+`
+
+// configOptions are the options of config.
+type configOptions struct {
+	dir     string
+	service string
+}
+
+// configCommand is postlmtp config.
+func configCommand(args []string, stdout, stderr io.Writer) int {
+	var opts configOptions
+	flags := pflag.NewFlagSet("config", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVarP(&opts.dir, "config-dir", "c", cmp.Or(os.Getenv("MAIL_CONFIG"), config.DefaultDir), "where main.cf and master.cf are `DIR`")
+	flags.StringVar(&opts.service, "service", "", "add the -o options of a service in master.cf, `NAME` or NAME/TYPE")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(stdout, configHelp+flags.FlagUsages())
+		return exitOK
+	case err != nil:
+		return misused(stderr, "config", err)
+	}
+	if err := showConfig(opts, flags.Args(), stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "postlmtp config: %v\n", err)
+		return exitFail
+	}
+	return exitOK
+}
+
+// showConfig prints values and, apart from them, what is wrong with any.
+func showConfig(opts configOptions, names []string, stdout, stderr io.Writer) error {
+	warn := func(warnings []config.Warning) {
+		for _, w := range warnings {
+			fmt.Fprintf(stderr, "postlmtp config: warning: %v\n", w)
+		}
+	}
+	options := config.Options{Dir: opts.dir}
+	if opts.service != "" {
+		name, kind, _ := strings.Cut(opts.service, "/")
+		var warnings []config.Warning
+		var err error
+		options, warnings, err = config.ServiceOptions(options, name, kind)
+		warn(warnings)
+		if err != nil {
+			return err
+		}
+	}
+	c, warnings, err := loadConfig(options)
+	warn(warnings)
+	if c == nil {
+		return err
+	}
+	unknown, werr := config.Print(stdout, c, names)
+	if werr != nil {
+		return werr
+	}
+	return errors.Join(mistakes(err), unknownNames(unknown))
+}
+
+// loadConfig loads twice: defaults depend on the release of the installed
+// Postfix, and where that is found depends on a parameter.
+func loadConfig(o config.Options) (*config.Config, []config.Warning, error) {
+	c, warnings, err := config.Load(o)
+	if c == nil {
+		return nil, warnings, err
+	}
+	version, verr := config.InstalledVersion(c.DaemonDirectory)
+	if verr != nil {
+		// The values are shown all the same, with the newest defaults.
+		note := config.Warning{Text: fmt.Sprintf("defaults are those of the newest Postfix: %v", verr)}
+		return c, append(warnings, note), err
+	}
+	o.MailVersion = version
+	return config.Load(o)
+}
+
+// mistakes adds to each mistake where it was made.
+func mistakes(err error) error {
+	var list config.Errors
+	if !errors.As(err, &list) {
+		return err
+	}
+	var all []error
+	for _, m := range list {
+		text := m.Text
+		for _, w := range m.Warnings {
+			text += " (" + w + ")"
+		}
+		if m.File != "" {
+			text = fmt.Sprintf("%s, line %d: %s", m.File, m.Line, text)
+		}
+		all = append(all, errors.New(text))
+	}
+	return errors.Join(all...)
+}
+
+func unknownNames(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("unknown parameter: %s", strings.Join(names, ", "))
+}
