@@ -21,6 +21,7 @@ import (
 //
 //	user@SOCKET.SERVICE.sock.test   transport SERVICE, unix:private/SOCKET
 //	user@pPORT.SERVICE.port.test    transport SERVICE, inet:[127.0.0.1]:PORT
+//	user@pPORT.SERVICE.host.test    transport SERVICE, inet:localhost:PORT
 //
 // SERVICE is the master.cf service: "lmtp", or what options.services adds.
 type postfix struct {

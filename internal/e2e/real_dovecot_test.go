@@ -60,6 +60,7 @@ func TestDovecot(t *testing.T) {
 				{"unknown user", real.unknownUser}, {"over quota", real.overQuota}, {"no room", real.noRoom},
 				{"50 recipients", real.fifty}, {"50 MB", real.big},
 				{"utf8", real.utf8}, {"sendmail -bv", real.verify},
+				{"success report", real.success},
 			} {
 				t.Run(c.name, func(t *testing.T) { c.run(r.with(t), t, w) })
 			}
@@ -263,6 +264,23 @@ func (r real) verify(t *testing.T, w way) {
 	rep.expect(t, unknown, "Action: =undeliverable", "Status: =5.1.1", "Diagnostic-Code: User doesn't exist")
 	if n := len(r.dovecot.mails(known)); n != before {
 		t.Errorf("the probe was delivered")
+	}
+}
+
+// success: the sender asks for a report of success. Dovecot offers no DSN, so
+// that the report is Postfix's, and says no more than that it passed the mail on.
+func (r real) success(t *testing.T, w way) {
+	id, from, to := newID("success"), "sender-"+w.key+"@"+w.domain, "user-"+w.key+"@"+w.domain
+	r.submit(envelope{from: from, to: []string{to}, fromArgs: " RET=HDRS ENVID=e2e+2B1",
+		toArgs: " NOTIFY=SUCCESS ORCPT=rfc822;original@elsewhere.test"}, message(id, from, to, "text\n"))
+	rep := r.dovecot.reportAbout(from, id)
+	rep.expect(t, to, "Action: =relayed", "Status: =2.0.0", "Original-Recipient: =rfc822;original@elsewhere.test",
+		"Diagnostic-Code: smtp; 250 2.0.0 <"+to+">", "Remote-Mta: =dns; "+w.relay[:strings.IndexByte(w.relay, '[')])
+	if got := rep.message.Get("Original-Envelope-Id"); got != "e2e+1" {
+		t.Errorf("envelope ID %q", got)
+	}
+	if strings.Contains(string(rep.returned), "\n\ntext") {
+		t.Error("the body is returned, too")
 	}
 }
 
