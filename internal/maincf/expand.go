@@ -30,6 +30,7 @@ func (e *ExpandError) Error() string { return "macro processing error: " + e.Rea
 //	${name:text}, ${name:{text}}   text if it has not
 //	${name?{a}:{b}}                one or the other
 //	${{a} == {b} ? {c} : {d}}      c if the relation holds, else d
+//	${domain_to_ascii{a}}          a as xn-- domain; domain_to_utf8 reverses it
 //	$$                             a dollar sign
 //
 // The relations are == != < <= >= >, numerical when both sides are digits
@@ -183,7 +184,14 @@ func (e *expander) reference(f *frame, ref string) bool {
 		}
 	} else {
 		var name string
-		if name, rest, ok = e.name(ref); ok {
+		if name, rest, ok = e.name(ref); ok && strings.HasPrefix(rest, "{") {
+			if !e.function(f, name, rest) {
+				return false
+			}
+			f.level--
+			return true
+		}
+		if ok {
 			value, _ = e.lookup(name)
 		}
 	}
@@ -200,7 +208,7 @@ func (e *expander) name(ref string) (name, rest string, ok bool) {
 	start := len(ref) - len(skipBlanks(ref))
 	for i := start; ; i++ {
 		rest = skipBlanks(ref[i:])
-		if rest == "" || rest[0] == '?' || rest[0] == ':' {
+		if rest == "" || rest[0] == '?' || rest[0] == ':' || rest[0] == '{' {
 			return ref[start:i], rest, true
 		}
 		if c := ref[i]; !isAlnum(c) && c != '_' {

@@ -10,7 +10,7 @@ func TestExpand(t *testing.T) {
 	values := map[string]string{
 		"a": "one", "b": "$a two", "empty": "", "zero": "0", "ten": "10", "nine": "9",
 		"loop": "$pool", "pool": "x$loop", "level": "3.6", "dollar": "$$a", "_x9": "under",
-		"A": "upper",
+		"A": "upper", "idn": "b\u00fccher.example",
 	}
 	lookup := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
 	const ops = `"==" or "!="" or "<"" or "<="" or ">="" or ">"`
@@ -61,6 +61,16 @@ func TestExpand(t *testing.T) {
 		{"${{3.6.0} ==level {3.6} ? {y} : {n}}", "y", ""},
 		{"${{2} !=level {2.1} ? {y} : {n}}", "y", ""},
 		{"${ {{a} == {a}} ? {x} }", "", `"==" or "!="" or "<"" or "<="" or ">="" or ">" expected at: "...{a} == {a}}>>>? {x} "`},
+
+		{"${domain_to_ascii{b\u00fccher.example}}.", "xn--bcher-kva.example.", ""},
+		{"${domain_to_ascii { $idn }}", "xn--bcher-kva.example", ""},
+		{"${domain_to_utf8{xn--bcher-kva.example}}", "b\u00fccher.example", ""},
+		{"${domain_to_utf8{b\u00fccher}}${domain_to_ascii{a_b}}${domain_to_utf8{}}", "b\u00fcchera_b", ""},
+		{"${domain_to_utf8{xn--0}}", "", `bad domain argument in: 'domain_to_utf8{xn--0}'`},
+		{"${domain_to_ascii{$}}", "", `empty macro name: "$"`},
+		{"${domain_to_ascii{a} x}", "", `unexpected input at: "...a}>>>x"`},
+		{"${domain_to_ascii{a}", "", "truncated macro reference: "},
+		{"${frob{a}}", "", `unknown function "frob" at"...>>>frob{a}"`},
 
 		{"$", "", `empty macro name: "$"`},
 		{"a $ b", "", `empty macro name: "a $ b"`},
