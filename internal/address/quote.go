@@ -56,6 +56,14 @@ func QuoteHeader(addr string) string {
 	return addr[:start] + quotedString(addr[start:end], "\"\\\r") + addr[end:]
 }
 
+// QuoteLocal is QuoteHeader for a local part alone.
+func QuoteLocal(local string) string {
+	if isDotString(local) {
+		return local
+	}
+	return quotedString(local, "\"\\\r")
+}
+
 // UnquoteHeader turns an address in header form into internal form: quotes
 // and backslashes are removed up to the last '@' outside quotes. It accepts
 // any text and reports no syntax errors, as Postfix does.
