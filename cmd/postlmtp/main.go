@@ -40,6 +40,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"demo", "deliver a few messages on embedded parts and show what happens", demoCommand},
+		{"config", "show the values of parameters as the daemon sees them", configCommand},
 	}
 }
 
