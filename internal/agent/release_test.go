@@ -7,23 +7,23 @@ import (
 	"testing"
 )
 
-func TestParseStamp(t *testing.T) {
+func TestParseRelease(t *testing.T) {
 	tests := []struct {
 		text string
 		want Release
 		ok   bool
 	}{
-		{"\x00x\x00mail_version=3.7.11\x00", Release{3, 7, 11, "3.7.11"}, true},
-		{"mail_version=3.12-20260821\x00", Release{3, 12, 0, "3.12-20260821"}, true},
-		{"mail_version=3.11.0-RC2\x00", Release{3, 11, 0, "3.11.0-RC2"}, true},
-		{"mail_version=%s\x00mail_version=3.5.27", Release{3, 5, 27, "3.5.27"}, true},
-		{"mail_version=", Release{}, false},
+		{"3.7.11", Release{3, 7, 11, "3.7.11"}, true},
+		{"3.12-20260821", Release{3, 12, 0, "3.12-20260821"}, true},
+		{"3.11.0-RC2", Release{3, 11, 0, "3.11.0-RC2"}, true},
+		{"3.", Release{}, false},
+		{"99999999999999999999.1", Release{}, false},
 		{"", Release{}, false},
 	}
 	for _, tt := range tests {
-		got, ok := parseStamp([]byte(tt.text))
-		if got != tt.want || ok != tt.ok {
-			t.Errorf("parseStamp(%q) = %+v, %v; want %+v, %v", tt.text, got, ok, tt.want, tt.ok)
+		got, err := parseRelease(tt.text)
+		if got != tt.want || (err == nil) != tt.ok {
+			t.Errorf("parseRelease(%q) = %+v, %v; want %+v, %v", tt.text, got, err, tt.want, tt.ok)
 		}
 	}
 }
