@@ -29,8 +29,9 @@ type Capabilities struct {
 	SizeOffered  bool
 	SizeLimit    int64 // 0 is none or unknown
 	StartTLS     bool
-	RequireTLS   bool   // noticed under TLS only
-	Auth         string // the mechanisms, in the server's words
+	RequireTLS   bool     // noticed under TLS only
+	Auth         string   // the mechanisms, in the server's words
+	AuthLists    []string // the same, as they were offered; there may be several, or an empty one
 	DSN          bool
 	SMTPUTF8     bool
 	XForward     XForwardSet
@@ -204,6 +205,7 @@ func (c *Capabilities) offerSize(args string, opt *Options) {
 }
 
 func (c *Capabilities) offerAuth(mechanisms string) {
+	c.AuthLists = append(c.AuthLists, mechanisms)
 	switch {
 	case c.Auth == "":
 		c.Auth = mechanisms

@@ -11,8 +11,9 @@ import (
 // A command is one line in Session.out that has one reply.
 type command struct {
 	stage Stage
-	rcpt  int // index of the recipient, for StageRcpt
-	end   int // offset in Session.out behind its line end
+	rcpt  int    // index of the recipient, for StageRcpt
+	end   int    // offset in Session.out behind its line end
+	shown string // in traces in place of the line; empty: the line
 }
 
 // CheckAddress says why an address cannot be sent in a command: a line end in

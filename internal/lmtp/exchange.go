@@ -32,7 +32,11 @@ func (s *Session) traceCommands() {
 	}
 	start := 0
 	for _, c := range s.cmds {
-		s.opt.trace(TraceEvent{Kind: TraceCommand, Line: string(s.out[start : c.end-2])})
+		line := c.shown
+		if line == "" {
+			line = string(s.out[start : c.end-2])
+		}
+		s.opt.trace(TraceEvent{Kind: TraceCommand, Line: line})
 		start = c.end
 	}
 }

@@ -31,9 +31,10 @@ type replyReader struct {
 	opt      *Options
 	limit    int // line_length_limit
 	br       *bufio.Reader
-	consumed int64 // bytes taken from br
-	off      bool  // the server sent a line without end: nothing more is read
-	pipeline bool  // the server offered PIPELINING: garbage deserves a warning
+	consumed int64    // bytes taken from br
+	off      bool     // the server sent a line without end: nothing more is read
+	pipeline bool     // the server offered PIPELINING: garbage deserves a warning
+	secrets  []string // what we sent that nobody may see, if the server repeats it
 }
 
 func newReplyReader(r io.Reader, opt *Options) *replyReader {
@@ -59,9 +60,9 @@ func (r *replyReader) line() ([]byte, error) {
 		return nil, err // what there was of the line is not used
 	}
 	if line, ok := trimLine(raw, r.limit); ok {
-		return printable(line, r.opt.UTF8), nil
+		return conceal(printable(line, r.opt.UTF8), r.secrets), nil
 	}
-	line := printable(raw[:r.limit], r.opt.UTF8)
+	line := conceal(printable(raw[:r.limit], r.opt.UTF8), r.secrets)
 	if endless {
 		r.opt.warningf("disabling input from %s", r.opt.PeerPort)
 		r.off = true
