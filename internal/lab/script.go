@@ -36,7 +36,7 @@ import (
 //
 // The actions are: a reply, and
 //
-//	send "text"   sends a Go string as it is
+//	send "text"   sends a Go string as it is; "x"*3000 and "a"+"b" work, too
 //	wait 100ms    does nothing for a time
 //	close         closes the connection, after what the client has sent by then
 //	reset         closes it so that the client sees a reset (TCP)
@@ -141,7 +141,7 @@ func (s *Script) set(word, value string) (err error) {
 func parseStep(line, word, rest string) (Step, error) {
 	switch word {
 	case "send":
-		text, err := strconv.Unquote(rest)
+		text, err := sumText(rest)
 		return Step{Do: word, Text: text}, err
 	case "wait":
 		d, err := time.ParseDuration(rest)
@@ -202,4 +202,36 @@ func (s *Script) bodyMarks(connection int) []int {
 	}
 	slices.Sort(marks)
 	return marks
+}
+
+// sumText reads a Go string, a repetition "text"*N, and sums of both.
+func sumText(text string) (string, error) {
+	var all strings.Builder
+	for {
+		quoted, err := strconv.QuotedPrefix(text)
+		if err != nil {
+			return "", err
+		}
+		part, err := strconv.Unquote(quoted)
+		if err != nil {
+			return "", err
+		}
+		text = text[len(quoted):]
+		times := 1
+		if strings.HasPrefix(text, "*") {
+			end := strings.IndexByte(text+"+", '+')
+			if times, err = strconv.Atoi(text[1:end]); err != nil {
+				return "", err
+			}
+			text = text[end:]
+		}
+		all.WriteString(strings.Repeat(part, times))
+		if text == "" {
+			return all.String(), nil
+		}
+		if text[0] != '+' {
+			return "", fmt.Errorf("%q after a string", text)
+		}
+		text = text[1:]
+	}
 }

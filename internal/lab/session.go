@@ -22,9 +22,10 @@ type session struct {
 	dialog *Dialog
 
 	used     map[int]int
-	accepted int  // recipients of the transaction with a 2xx reply
-	lastCode byte // first digit of the last reply sent
-	goAhead  bool // a 3xx reply was sent in the current block
+	accepted int    // recipients of the transaction with a 2xx reply
+	lastCode byte   // first digit of the last reply sent
+	goAhead  bool   // a 3xx reply was sent in the current block
+	partial  string // of a reply that comes in pieces
 	ended    bool
 }
 
@@ -163,7 +164,7 @@ func (s *session) do(step Step) {
 	case "reply":
 		s.reply(step.Text)
 	case "send":
-		s.send([]byte(step.Text))
+		s.sendText(step.Text)
 	case "wait":
 		s.pause(step.Delay)
 	case "close":
@@ -193,6 +194,21 @@ func (s *session) reply(line string) {
 		s.goAhead = true
 	}
 	s.send([]byte(line + "\r\n"))
+}
+
+// sendText sends bytes as they are, and remembers the class of the last reply
+// among them, whose pieces may come in several steps.
+func (s *session) sendText(text string) {
+	s.partial += text
+	all := strings.Split(s.partial, "\n")
+	s.partial = all[len(all)-1]
+	for _, line := range all[:len(all)-1] {
+		if line != "" {
+			s.lastCode = line[0]
+			s.goAhead = s.goAhead || line[0] == '3'
+		}
+	}
+	s.send([]byte(text))
 }
 
 // send writes bytes as they are.

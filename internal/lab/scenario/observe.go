@@ -85,6 +85,9 @@ func isPlain(text string) bool {
 	}) < 0
 }
 
+// cutLogLine is the length at which a log line is cut.
+const cutLogLine = 1500
+
 var delays = regexp.MustCompile(`delay=[0-9.]+, delays=[0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+, `)
 
 // logFacet prints the agent's log lines.
@@ -92,6 +95,9 @@ func (r *run) logFacet() string {
 	var b strings.Builder
 	for _, line := range r.lab.Log() {
 		text := delays.ReplaceAllString(line.Text, "delay=*, delays=*, ")
+		if len(text) > cutLogLine {
+			text = text[:cutLogLine] + "..." // where the agent cuts it depends on the delays
+		}
 		if line.Tag != "postfix/lmtp" {
 			text = line.Tag + ": " + text
 		}
