@@ -59,20 +59,27 @@ func NewClient(svc Service, settings Settings) *Client {
 
 // Call sends cmd and returns the status that the service answers with.
 func (c *Client) Call(ctx context.Context, cmd *Command) (status int, err error) {
+	err = c.Ask(ctx, cmd, readStatus(&status))
+	return status, err
+}
+
+// Ask sends cmd and has read take the answer apart, which may happen more than
+// once.
+func (c *Client) Ask(ctx context.Context, cmd *Command, read Answer) (err error) {
 	for k := c.take(); k != nil; k = c.take() { // what lay idle may be stale
-		if status, err = c.try(ctx, k, cmd); err == nil || late(ctx, err) {
-			return status, err
+		if err = c.try(ctx, k, cmd, read); err == nil || late(ctx, err) {
+			return err
 		}
 	}
 	for attempt := 1; ; attempt++ {
 		var fresh *conn
 		if fresh, err = dial(ctx, c.svc, c.settings.Timeout); err == nil {
-			if status, err = c.try(ctx, &kept{conn: fresh, born: time.Now()}, cmd); err == nil {
-				return status, nil
+			if err = c.try(ctx, &kept{conn: fresh, born: time.Now()}, cmd, read); err == nil {
+				return nil
 			}
 		}
 		if attempt == Attempts || late(ctx, err) || !sleep(ctx, c.pause) {
-			return 0, err
+			return err
 		}
 	}
 }
@@ -84,14 +91,14 @@ func late(ctx context.Context, err error) bool {
 
 // try has the command answered on one connection, and keeps that if it can be
 // used again.
-func (c *Client) try(ctx context.Context, k *kept, cmd *Command) (int, error) {
-	status, err := k.exchange(ctx, c.settings.Timeout, cmd)
-	if err != nil {
+func (c *Client) try(ctx context.Context, k *kept, cmd *Command, read Answer) error {
+	err := k.exchange(ctx, c.settings.Timeout, cmd, read)
+	if err != nil || k.last {
 		k.Close()
-		return 0, err
+		return err
 	}
 	c.keep(k)
-	return status, nil
+	return nil
 }
 
 // take returns the idle connection that was used last, or nil.

@@ -3,7 +3,8 @@
 //
 // Call does that on a connection of its own, as bounce(8), defer(8), trace(8)
 // and flush(8) want it. A Client keeps a connection for the next command, as
-// verify(8) wants it.
+// verify(8) and trivial-rewrite(8) want it; Rewriter is the client of the
+// latter. Post posts a mail through cleanup(8).
 //
 // Servers of Postfix 3.6 and later greet with the name of their protocol,
 // those of 3.5 say nothing. The clients here work with both and need not know
@@ -64,6 +65,8 @@ const (
 	DeliveryStatus = "delivery_status_protocol"       // bounce, defer, trace
 	Verification   = "address_verification_prrotocol" // verify; the double r is on the wire
 	QueueFlush     = "queue_flush_protocol"           // flush
+	TrivialRewrite = "trivial_rewrite_protocol"       // rewrite
+	MailCleanup    = "cleanup_protocol"               // cleanup
 )
 
 // An Error says in which step a service failed.
@@ -123,14 +126,29 @@ func Call(ctx context.Context, svc Service, timeout time.Duration, cmd *Command)
 		return 0, err
 	}
 	defer c.Close()
-	return c.exchange(ctx, timeout, cmd)
+	err = c.exchange(ctx, timeout, cmd, readStatus(&status))
+	return status, err
+}
+
+// An Answer takes apart the list that a service answers with. It reports
+// whether the service asks to be left alone: the connection is then not used
+// again.
+type Answer func(in *attr.Reader) (last bool)
+
+// readStatus is the answer of most services.
+func readStatus(status *int) Answer {
+	return func(in *attr.Reader) bool {
+		*status = in.Int(attr.Status)
+		return false
+	}
 }
 
 // A conn is a connection to a service.
 type conn struct {
 	net.Conn
-	svc Service
-	in  *attr.Reader
+	svc  Service
+	in   *attr.Reader
+	last bool // the service wants no more on this connection
 }
 
 // Pauses between attempts to connect to a socket with a full queue.
@@ -156,29 +174,38 @@ func dial(ctx context.Context, svc Service, timeout time.Duration) (*conn, error
 	}
 }
 
-// exchange sends a command and reads its status.
-func (c *conn) exchange(ctx context.Context, timeout time.Duration, cmd *Command) (int, error) {
+// exchange sends a command and reads the answer.
+func (c *conn) exchange(ctx context.Context, timeout time.Duration, cmd *Command, read Answer) error {
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 
 	c.SetDeadline(time.Now().Add(timeout))
 	if err := cmd.Send(c); err != nil {
-		return 0, c.failed(ctx, Write, err)
+		return c.failed(ctx, Write, err)
 	}
 	c.SetDeadline(time.Now().Add(timeout))
 	if c.in.Next() == attr.Protocol {
 		name := c.in.String(attr.Protocol)
-		if err := c.in.End(); err != nil {
-			return 0, c.failed(ctx, Read, err)
+		err := c.in.End()
+		if err == nil {
+			err = c.expect(name)
 		}
-		if name != c.svc.Protocol {
-			return 0, c.failed(ctx, Read, fmt.Errorf("unexpected protocol %q (expected: %s)", name, c.svc.Protocol))
+		if err != nil {
+			return c.failed(ctx, Read, err)
 		}
 	}
-	status := c.in.Int(attr.Status)
+	c.last = read(c.in)
 	if err := c.in.End(); err != nil {
-		return 0, c.failed(ctx, Read, err)
+		return c.failed(ctx, Read, err)
 	}
-	return status, nil
+	return nil
+}
+
+// expect checks the name of the protocol that a service greets with.
+func (c *conn) expect(name string) error {
+	if name != c.svc.Protocol {
+		return fmt.Errorf("unexpected protocol %q (expected: %s)", name, c.svc.Protocol)
+	}
+	return nil
 }
 
 // failed returns the error of a step, which is that of the context if that is
