@@ -1,6 +1,9 @@
 package lmtp
 
-import "time"
+import (
+	"crypto/tls"
+	"time"
+)
 
 // A Logger takes log lines. Lines are complete: the engine puts the queue ID in
 // front where Postfix does.
@@ -67,6 +70,13 @@ type Options struct {
 	// Peer is "host[addr]" and PeerPort "host[addr]:port" (both "host[path]"
 	// for a unix socket), Addr the address or path alone: for log lines.
 	Peer, PeerPort, Addr string
+
+	// TLS, if set, starts TLS before the greeting (lmtp_tls_wrappermode).
+	TLS *tls.Config
+	// AcceptTLS judges a server when a handshake is done, before anything is
+	// sent to it under TLS. Its error ends Open or StartTLS; the session is
+	// then good for Quit and Close only. Nil accepts every server.
+	AcceptTLS func(*tls.ConnectionState) error
 
 	Timeouts Timeouts
 	Discard  Discard // lmtp_discard_lhlo_keywords or the server's entry in the address maps

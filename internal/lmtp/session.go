@@ -56,6 +56,14 @@ func Open(ctx context.Context, conn net.Conn, opt Options) (*Session, error) {
 	s.replies = newReplyReader(s.rw, &s.opt)
 	defer s.watch(ctx)()
 
+	if s.opt.TLS != nil {
+		if err := s.handshake(s.opt.TLS); err != nil {
+			if s.closed {
+				return nil, err
+			}
+			return s, err
+		}
+	}
 	s.wire.begin(s.opt.Timeouts.LHLO, 0) // one limit for greeting and LHLO
 	greeting, err := s.reply()
 	if err != nil {
@@ -98,36 +106,6 @@ func (s *Session) hello() error {
 func (s *Session) refuse(r Reply) {
 	s.spoiled = true
 	s.odd = s.odd || r.Suspicious()
-}
-
-// StartTLS sends STARTTLS, shakes hands with cfg, and says LHLO again. A
-// refused STARTTLS is a *ReplyError after which the session goes on without
-// TLS; a failed handshake is a *ConnError with StageTLS; a refused LHLO is a
-// *ReplyError with StageLHLO. Judging the certificate is up to cfg.
-func (s *Session) StartTLS(ctx context.Context, cfg *tls.Config) (*tls.ConnectionState, error) {
-	defer s.watch(ctx)()
-	r, err := s.ask(StageStartTLS, "STARTTLS")
-	if err != nil {
-		return nil, err
-	}
-	if !r.Success() {
-		return nil, &ReplyError{Stage: StageStartTLS, Reply: r}
-	}
-	conn := tls.Client(s.wire, cfg)
-	s.wire.begin(s.opt.Timeouts.StartTLS, 0)
-	if err := conn.Handshake(); err != nil {
-		return nil, s.fail(StageTLS, err)
-	}
-	// What came behind the reply in plain text is nobody's reply under TLS
-	// (RFC 3207 section 6): the new reader starts empty.
-	s.tls, s.rw = conn, conn
-	s.replies = newReplyReader(s.rw, &s.opt)
-	s.caps = Capabilities{}
-	s.opt.trace(TraceEvent{Kind: TraceTLS})
-	if err := s.hello(); err != nil {
-		return nil, err
-	}
-	return s.TLS(), nil
 }
 
 // Use ties the session to another delivery: log lines and trace events go to
