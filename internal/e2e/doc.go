@@ -21,8 +21,10 @@
 //
 // # Requirements
 //
-// Root, and the packages that .ci/install installs. A test that cannot run says
-// so loudly; with CI=true it fails. E2E_KEEP=1 keeps the directories, and
+// Root (the cases that log by syslog also CAP_SYS_ADMIN, for a mount namespace
+// with a /dev/log of their own), and the packages that .ci/install installs. A
+// test that cannot run says so loudly; with CI=true it fails. E2E_KEEP=1 keeps the directories, and
 // POSTLMTP_E2E_SLOW sets how long the slow delivery of the reload test takes
-// (a Go duration, 20s unless set).
+// (a Go duration, 20s unless set). POSTLMTP_E2E_BINARY names a binary to test
+// instead of one built from the tree.
 package e2e

@@ -74,9 +74,10 @@ func (p *postfix) enterNamespace(socket string) {
 		cmd.Wait()
 	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		p.t.Fatalf("no mount namespace: %q, %v", line, err)
+		p.t.Fatalf("no mount namespace (needs CAP_SYS_ADMIN): %q, %v", line, err)
 	}
-	p.wrap = []string{"nsenter", "--mount=/proc/" + strconv.Itoa(cmd.Process.Pid) + "/ns/mnt"}
+	proc := "/proc/" + strconv.Itoa(cmd.Process.Pid)
+	p.wrap = []string{"nsenter", "--mount=" + proc + "/ns/mnt", "--root=" + proc + "/root"}
 }
 
 var syslogPacket = regexp.MustCompile(`(?s)^<(\d+)>(\w{3} [ \d]\d \d\d:\d\d:\d\d) (.*)$`)
