@@ -8,6 +8,7 @@ import (
 	"postlmtp/internal/nexthop"
 	"postlmtp/internal/pool"
 	"postlmtp/internal/request"
+	"postlmtp/internal/sasl"
 )
 
 // session is an open dialog and where it leads.
@@ -16,6 +17,10 @@ type session struct {
 	endpoint nexthop.Endpoint
 	lease    *sessionLease // nil: the session is new
 	unfit    bool          // it lacks what a message needed, and is not kept
+
+	matched     bool          // under TLS: the server's certificate is the one that the policy wants
+	certificate bool          // under TLS: the server has our certificate
+	login       sasl.Identity // who we are there; zero: a stranger
 }
 
 type (
@@ -58,16 +63,18 @@ type cacheKey struct {
 	endpoint string
 	// utf8: the message cannot go without SMTPUTF8.
 	utf8 bool
+	// element and sender: see authKey.
+	element, sender string
 }
 
 // nexthopKey finds sessions by the destination as written.
 func (j *job) nexthopKey(destination string) cacheKey {
-	return cacheKey{destination: destination, utf8: j.needsUTF8()}
+	return j.authKey(cacheKey{destination: destination, utf8: j.needsUTF8()}, destination)
 }
 
 // endpointKey finds sessions by where they lead.
 func (j *job) endpointKey(ep nexthop.Endpoint) cacheKey {
-	return cacheKey{endpoint: ep.Relay(), utf8: j.needsUTF8()}
+	return j.authKey(cacheKey{endpoint: ep.Relay(), utf8: j.needsUTF8()}, ep.NexthopText)
 }
 
 // cachePolicy decides whether this request may use pooled sessions, and leave
@@ -99,6 +106,10 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 		s := lease.Session().s
 		s.lease = lease
 		s.Use(j.hooks(s.endpoint))
+		if !j.sameLogin(ctx, s) {
+			j.quit(s)
+			continue
+		}
 		if err := s.Reset(ctx); err != nil {
 			lease.Discard()
 			continue

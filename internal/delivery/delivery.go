@@ -70,6 +70,7 @@ type Options struct {
 	ReuseCountLimit  int // 0 is none
 	FinalGrace       time.Duration
 	Session          lmtp.Options
+	Auth             *Auth // nil: lmtp_sasl_auth_enable = no
 	// Discard returns the LHLO keywords to overlook of the server at an
 	// address, or a path; nil is none.
 	Discard  func(address string) (lmtp.Discard, error)

@@ -219,7 +219,11 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*se
 	if s == nil {
 		return nil, err
 	}
-	return &session{Session: s, endpoint: ep}, err
+	opened := &session{Session: s, endpoint: ep}
+	if err == nil {
+		err = j.authenticate(ctx, opened)
+	}
+	return opened, err
 }
 
 // hooks tie a session to this delivery.

@@ -97,6 +97,7 @@ func (x *transfer) transaction() *lmtp.Transaction {
 		EnvID:      req.EnvelopeID,
 		Ret:        lmtp.Ret(req.Ret),
 		SMTPUTF8:   req.SendOpts&request.UTF8Requested != 0,
+		EmptyAuth:  x.emptyMailAuth(),
 		UTF8ORcpt:  req.SendOpts&(request.UTF8Requested|request.UTF8Header|request.UTF8Sender|request.UTF8Recipient) != 0,
 		Recipients: make([]lmtp.Recipient, len(x.offered)),
 		Body:       func(w io.Writer) error { return x.body(w, downgrade) },
