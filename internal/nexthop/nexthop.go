@@ -118,6 +118,9 @@ type Endpoint struct {
 	Preference uint16
 	// Secure: DNSSEC vouches for the address (lmtp_dns_support_level = dnssec).
 	Secure bool
+	// InsecureService: the host was found by an SRV record that DNSSEC does
+	// not vouch for.
+	InsecureService bool
 }
 
 // Address returns the address or the path alone.

@@ -44,7 +44,11 @@ func (s *search) targets(ctx context.Context, name string, records []dns.Record)
 		if s.full() || ctx.Err() != nil && s.failure != nil {
 			break
 		}
+		first := len(s.endpoints)
 		s.one(ctx, rr.Target, rr.Port, rr.Priority)
+		for i := first; i < len(s.endpoints); i++ {
+			s.endpoints[i].InsecureService = !rr.Secure
+		}
 	}
 	if len(s.endpoints) > 0 {
 		return
