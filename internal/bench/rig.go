@@ -1,0 +1,342 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"postlmtp/internal/lab"
+	"postlmtp/internal/request"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Agent is one of those that are compared.
+type Agent struct {
+	Name   string // in tables
+	Binary string
+	Scache string // Postfix's scache(8), which its agent needs for a cache
+	Cached bool   // requests allow to use and leave open sessions
+	Ours   bool
+}
+
+// A Case is one load.
+type Case struct {
+	Name        string
+	Concurrency int           // requests at once
+	Size        int           // bytes of a message
+	Recipients  int           // of a message
+	TCP         bool          // else a UNIX-domain socket
+	RTT         time.Duration // round trip time
+	TLS         bool
+	Chunking    bool     // the sink offers it
+	MainCF      []string // further settings, of all agents
+}
+
+// defaultProcessLimit is Postfix's default_process_limit.
+const defaultProcessLimit = 100
+
+// A rig is one agent in its world, under the load of a case.
+type rig struct {
+	agent   Agent
+	c       Case
+	lab     *lab.Lab
+	sink    *Sink
+	log     *net.UnixConn // where the agent logs to
+	scache  *daemon
+	family  family
+	socket  string
+	clients []*client
+
+	complaint atomic.Pointer[string] // a line of the log that should not be there
+}
+
+// newRig builds the world.
+func newRig(agent Agent, c Case) (*rig, error) {
+	r := &rig{agent: agent, c: c}
+	if err := r.build(); err != nil {
+		r.close()
+		return nil, fmt.Errorf("%s: %s: %w", c.Name, agent.Name, err)
+	}
+	return r, nil
+}
+
+func (r *rig) build() error {
+	sinkOptions := SinkOptions{RTT: r.c.RTT, Chunking: r.c.Chunking}
+	settings := []string{"postlog_service_name = benchlog"}
+	if r.c.TLS {
+		cert, err := newCertificate()
+		if err != nil {
+			return err
+		}
+		sinkOptions.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		settings = append(settings, "lmtp_tls_security_level = encrypt")
+	}
+	options := lab.Options{
+		Agent:        r.agent.Binary,
+		ProcessLimit: max(defaultProcessLimit, r.c.Concurrency),
+		MainCF:       append(settings, r.c.MainCF...),
+		Behaviour:    map[string]lab.Behaviour{"scache": lab.Missing},
+	}
+	var err error
+	if r.lab, err = lab.New("", options); err != nil {
+		return err
+	}
+	queue := r.lab.QueueDirectory()
+	r.family = family{dir: queue, waited: r.labChildren}
+	r.socket = filepath.Join(queue, "private", "lmtp")
+	if err := r.listenLog(filepath.Join(queue, "public", "benchlog")); err != nil {
+		return err
+	}
+	if r.agent.Scache != "" {
+		if r.scache, err = startDaemon(r.lab, r.agent.Scache, "scache"); err != nil {
+			return err
+		}
+	}
+	network, address := "unix", filepath.Join(queue, "public", "sink")
+	if r.c.TCP {
+		network, address = "tcp", "127.0.0.1:0"
+	}
+	if r.sink, err = NewSink(network, address, sinkOptions); err != nil {
+		return err
+	}
+	return r.makeClients()
+}
+
+// labChildren are the processes that the lab waits for.
+func (r *rig) labChildren() map[int]bool {
+	pids := make(map[int]bool)
+	for _, e := range r.lab.Processes() {
+		if e.What == "start" {
+			pids[e.PID] = true
+		}
+	}
+	if r.scache != nil {
+		pids[r.scache.pid] = true
+	}
+	return pids
+}
+
+// listenLog takes log lines. It keeps the first that says that something is
+// wrong.
+func (r *rig) listenLog(path string) (err error) {
+	r.log, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, _, err := r.log.ReadFromUnix(buf)
+			if err != nil {
+				return
+			}
+			if !bytes.Contains(buf[:n], []byte("status=sent")) && r.complaint.Load() == nil {
+				line := string(buf[:n])
+				r.complaint.Store(&line)
+			}
+		}
+	}()
+	return nil
+}
+
+// healthy returns what the agent complained about, as an error.
+func (r *rig) healthy() error {
+	if line := r.complaint.Load(); line != nil {
+		return fmt.Errorf("%s: %s: logged: %s", r.c.Name, r.agent.Name, *line)
+	}
+	return nil
+}
+
+// nexthop is how the queue manager names the sink.
+func (r *rig) nexthop() string {
+	if r.c.TCP {
+		return fmt.Sprintf("inet:[127.0.0.1]:%d", r.sink.Addr().(*net.TCPAddr).Port)
+	}
+	return "unix:public/sink"
+}
+
+// makeClients makes one queue file for each request that is under way at once.
+func (r *rig) makeClients() error {
+	text := message(r.c.Size)
+	for range r.c.Concurrency {
+		msg := lab.Message{Sender: "sender@example.com", Content: text}
+		for i := range r.c.Recipients {
+			addr := fmt.Sprintf("user%d@example.net", i+1)
+			msg.Recipients = append(msg.Recipients, request.Recipient{Address: addr, Original: addr})
+		}
+		req, err := r.lab.Queue(msg)
+		if err != nil {
+			return err
+		}
+		req.Nexthop = r.nexthop()
+		req.Encoding = "7bit"
+		if r.agent.Cached {
+			req.Flags |= request.ConnLoad | request.ConnStore
+		}
+		path := filepath.Join(r.lab.QueueDirectory(), "active", req.QueueID)
+		c, err := newClient(r.socket, path, req)
+		if err != nil {
+			return err
+		}
+		r.clients = append(r.clients, c)
+	}
+	return nil
+}
+
+// message returns a message of about that size, in lines of 70 bytes.
+func message(size int) string {
+	var b strings.Builder
+	b.WriteString("From: <sender@example.com>\nTo: <user1@example.net>\nSubject: a message of the benchmark\n" +
+		"Message-ID: <bench@example.com>\nDate: Mon, 02 Nov 2026 10:00:00 +0000\n\n")
+	line := strings.Repeat("0123456789", 7)[:69] + "\n"
+	for b.Len()+len(line) <= size {
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// A window is what was measured in one turn.
+type window struct {
+	done    int
+	elapsed time.Duration
+	cpu     time.Duration
+	times   []time.Duration // sorted
+}
+
+func (w window) perSecond() float64 { return float64(w.done) / w.elapsed.Seconds() }
+func (w window) cpuEach() float64   { return w.cpu.Seconds() / float64(w.done) }
+
+// run loads the agent for a time, and at least for one request of each client.
+func (r *rig) run(ctx context.Context, d time.Duration) (window, error) {
+	before, served := r.family.cpu(), r.sink.Messages()
+	start := time.Now()
+	end := start.Add(d)
+	results := make([]window, len(r.clients))
+	errs := make([]error, len(r.clients))
+	var wg sync.WaitGroup
+	for i, c := range r.clients {
+		wg.Go(func() { results[i].times, errs[i] = c.loop(ctx, end) })
+	}
+	wg.Wait()
+	w := window{elapsed: time.Since(start), cpu: r.family.cpu() - before}
+	if err := errors.Join(append(errs, r.healthy())...); err != nil {
+		return w, fmt.Errorf("%s: %s: %w", r.c.Name, r.agent.Name, err)
+	}
+	for _, part := range results {
+		w.times = append(w.times, part.times...)
+	}
+	slices.Sort(w.times)
+	w.done = len(w.times)
+	if got := int(r.sink.Messages() - served); got != w.done {
+		return w, fmt.Errorf("%s: %s: %d requests, but the sink took %d messages", r.c.Name, r.agent.Name, w.done, got)
+	}
+	return w, nil
+}
+
+// weigh loads the agent and looks at its memory meanwhile, twice.
+func (r *rig) weigh(ctx context.Context, d time.Duration) (Memory, error) {
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.run(ctx, d)
+		done <- err
+	}()
+	var most Memory
+	for range 2 {
+		time.Sleep(d / 3)
+		if m := r.family.memory(); m.PSS > most.PSS {
+			most = m
+		}
+	}
+	return most, <-done
+}
+
+func (r *rig) close() {
+	for _, c := range r.clients {
+		c.close()
+	}
+	if r.lab != nil {
+		r.lab.Close()
+	}
+	if r.scache != nil {
+		r.scache.stop()
+	}
+	if r.sink != nil {
+		r.sink.Close()
+	}
+	if r.log != nil {
+		r.log.Close()
+	}
+}
+
+// A daemon is one process of a service that an agent needs beside it.
+type daemon struct {
+	pid    int
+	status *os.File
+}
+
+// startDaemon starts a service of Postfix as master(8) does: one process that
+// listens on the socket private/NAME.
+func startDaemon(l *lab.Lab, binary, name string) (*daemon, error) {
+	fail := func(err error) (*daemon, error) { return nil, fmt.Errorf("start %s: %w", binary, err) }
+	path := filepath.Join(l.QueueDirectory(), "private", name)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return fail(err)
+	}
+	ln.SetUnlinkOnClose(false)
+	listener, err := ln.File()
+	ln.Close()
+	if err != nil {
+		return fail(err)
+	}
+	defer listener.Close()
+	flowRead, flowWrite, err := os.Pipe()
+	if err != nil {
+		return fail(err)
+	}
+	defer flowRead.Close()
+	defer flowWrite.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fail(err)
+	}
+	defer unix.Close(pair[1])
+	d := &daemon{status: os.NewFile(uintptr(pair[0]), "status")}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return fail(err)
+	}
+	defer null.Close()
+	d.pid, err = syscall.ForkExec(binary, []string{name, "-l", "-t", "unix", "-o", "max_idle=3600"}, &syscall.ProcAttr{
+		Dir: l.QueueDirectory(),
+		Env: []string{"MAIL_CONFIG=" + l.ConfigDirectory(), "GENERATION=1"},
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), flowRead.Fd(), flowWrite.Fd(),
+			uintptr(pair[1]), listener.Fd()},
+	})
+	if err != nil {
+		d.status.Close()
+		return fail(err)
+	}
+	go io.Copy(io.Discard, d.status) //nolint:errcheck // until the process ends
+	return d, nil
+}
+
+// stop ends the process.
+func (d *daemon) stop() {
+	_ = unix.Kill(d.pid, unix.SIGTERM)
+	_, _ = unix.Wait4(d.pid, nil, 0, nil)
+	d.status.Close()
+}
