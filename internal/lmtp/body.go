@@ -157,7 +157,8 @@ func (a *attempt) finalReplies() error {
 		a.settle(a.accepted[a.final], r)
 	}
 	if s.inputWaits() {
-		s.spoiled, s.odd = true, true // more replies than recipients
+		s.spoiled = true
+		s.noteOdd() // more replies than recipients
 	}
 	return nil
 }

@@ -97,7 +97,8 @@ func (a *attempt) refusal(stage Stage, r Reply) error {
 // use the session again.
 func (s *Session) refuseMail(r Reply) {
 	if r.Suspicious() {
-		s.spoiled, s.odd = true, true
+		s.spoiled = true
+		s.noteOdd()
 	}
 }
 

@@ -45,7 +45,8 @@ func (s *Session) traceCommands() {
 func (s *Session) reply() (Reply, error) {
 	r, err := s.replies.read()
 	if r.Malformed {
-		s.spoiled, s.odd = true, true
+		s.spoiled = true
+		s.noteOdd()
 	}
 	return r, err
 }

@@ -18,6 +18,8 @@ type Hooks struct {
 	Log     Logger
 	QueueID string           // in front of some log lines
 	Trace   func(TraceEvent) // every command and reply line, in order
+	Odd     func()           // the server said something odd; see ProtocolError
+	Masked  func()           // the greeting is good, and masked; before LHLO
 }
 
 // A TraceKind says what a TraceEvent is.

@@ -74,6 +74,9 @@ func Open(ctx context.Context, conn net.Conn, opt Options) (*Session, error) {
 		s.refuse(greeting)
 		return s, &ReplyError{Stage: StageGreeting, Reply: greeting}
 	}
+	if s.opt.Hooks.Masked != nil && greeting.Masked() {
+		s.opt.Hooks.Masked()
+	}
 	if err := s.hello(); err != nil {
 		if s.closed {
 			return nil, err
@@ -105,7 +108,17 @@ func (s *Session) hello() error {
 // refuse notes an error reply that concerns the session.
 func (s *Session) refuse(r Reply) {
 	s.spoiled = true
-	s.odd = s.odd || r.Suspicious()
+	if r.Suspicious() {
+		s.noteOdd()
+	}
+}
+
+// noteOdd notes that the server said something odd.
+func (s *Session) noteOdd() {
+	s.odd = true
+	if s.opt.Hooks.Odd != nil {
+		s.opt.Hooks.Odd()
+	}
 }
 
 // Use ties the session to another delivery: log lines and trace events go to
@@ -226,7 +239,7 @@ func (s *Session) fail(stage Stage, err error) error {
 	case errors.As(err, &local):
 		return &LocalError{Stage: stage, Err: local.err}
 	case errors.Is(err, ErrDesync), errors.Is(err, ErrReplyTooLong):
-		s.odd = true
+		s.noteOdd()
 	}
 	return &ConnError{Stage: stage, Timeout: isTimeout(err), Err: err}
 }
