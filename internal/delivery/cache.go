@@ -17,6 +17,7 @@ type session struct {
 	endpoint nexthop.Endpoint
 	lease    *sessionLease // nil: the session is new
 	unfit    bool          // it lacks what a message needed, and is not kept
+	pause    time.Duration // before the end of each message, see PIX
 
 	matched     bool          // under TLS: the server's certificate is the one that the policy wants
 	certificate bool          // under TLS: the server has our certificate
@@ -150,15 +151,17 @@ func (j *job) giveBack(s *session) {
 // quit says goodbye to a session, as far as it is still open: at once if the
 // message goes on to another server, else when the queue manager has been told.
 func (j *job) quit(s *session) {
+	t := j.transcript
 	if s.Closed() {
 		j.d.drop(s)
+		j.notify(t)
 		return
 	}
-	s.Use(lmtp.Hooks{Trace: j.hooks(s.endpoint).Trace})
 	goodbye := func() {
 		// Nothing depends on the answer: the mail is settled.
 		_ = s.Quit(context.Background(), !j.d.opt.SkipQuitResponse)
 		j.d.drop(s)
+		j.notify(t)
 	}
 	if j.ledger.any() {
 		goodbye()

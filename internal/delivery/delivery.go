@@ -8,6 +8,7 @@ import (
 
 	"postlmtp/internal/content"
 	"postlmtp/internal/dsn"
+	"postlmtp/internal/generic"
 	"postlmtp/internal/lmtp"
 	"postlmtp/internal/nexthop"
 	"postlmtp/internal/pool"
@@ -61,7 +62,11 @@ type Options struct {
 	VerifyTarget          lmtp.Probe
 	LineLengthLimit       int // lmtp_line_length_limit, 0 is none
 	MIME                  content.MIMELimits
-	UTF8                  bool // smtputf8_enable
+	UTF8                  bool                                     // smtputf8_enable
+	Generic               *generic.Map                             // lmtp_generic_maps, nil is none
+	Checks                func(ctx context.Context) content.Checks // nil is none
+	Notices               *Notices                                 // nil is none
+	PIX                   PIX
 
 	CacheDestination func(name string) bool // lmtp_connection_cache_destinations; nil is none
 	CacheOnDemand    bool
@@ -163,7 +168,8 @@ type job struct {
 	hop       dsn.Diagnosis // the failure of the destination, empty without one
 	completed bool          // a session of this request came to its end
 
-	goodbye func() // says QUIT to the last session, nil if it is kept
+	goodbye    func()      // says QUIT to the last session, nil if it is kept
+	transcript *transcript // of the session that is used now, nil if it is not written
 
 	load, store bool                      // lease sessions from, and give them to the pool
 	firstKey    string                    // the destination that the first good session is kept under
@@ -171,7 +177,7 @@ type job struct {
 }
 
 func (j *job) run(ctx context.Context) error {
-	if f, refused := j.refuse(); refused {
+	if f, refused := j.refuse(ctx); refused {
 		j.fail(f, j.d.opt.Service, true, j.ledger.left())
 		return nil
 	}

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 
 	"postlmtp/internal/address"
@@ -11,7 +12,7 @@ import (
 
 // refuse tells why a request is not even tried, because of the flags= of the
 // service: before any connection, with the service's name as the relay.
-func (j *job) refuse() (Failure, bool) {
+func (j *job) refuse(ctx context.Context) (Failure, bool) {
 	opt, n := &j.d.opt, len(j.req.Recipients)
 	for _, flag := range []struct {
 		letter string
@@ -32,7 +33,11 @@ func (j *job) refuse() (Failure, bool) {
 		return Failure{}, false
 	}
 	rcpt := j.req.Recipients[0].Address
-	loops, err := content.DeliveredTo(j.file.Records(j.req.Offset), rcpt, opt.UTF8)
+	mapped, err := j.mapped(ctx, rcpt)
+	if err != nil {
+		return j.mapFailed(err, "local data error"), true
+	}
+	loops, err := content.DeliveredTo(j.file.Records(j.req.Offset), mapped, opt.UTF8)
 	if err != nil {
 		// The same trouble comes up when the content is sent, and is
 		// settled there.
@@ -59,22 +64,30 @@ func (j *job) refuseAddresses() {
 }
 
 // prepend lists the headers that flags= asks for, in the order of the release.
-func (j *job) prepend() []content.Header {
+func (j *job) prepend(ctx context.Context) ([]content.Header, error) {
 	flags, rcpt := j.d.opt.Flags, j.req.Recipients[0]
+	var failed error
+	quoted := func(addr string) string {
+		mapped, err := j.mapped(ctx, addr)
+		if err != nil {
+			failed = err
+		}
+		return address.QuoteHeader(mapped)
+	}
 	var headers []content.Header
 	if flags.ReturnPath {
-		headers = append(headers, content.Header{Name: "Return-Path", Value: "<" + address.QuoteHeader(j.req.Sender) + ">"})
+		headers = append(headers, content.Header{Name: "Return-Path", Value: "<" + quoted(j.req.Sender) + ">"})
 	}
 	if flags.OriginalTo {
-		headers = append(headers, content.Header{Name: "X-Original-To", Value: address.QuoteHeader(rcpt.Original)})
+		headers = append(headers, content.Header{Name: "X-Original-To", Value: quoted(rcpt.Original)})
 	}
 	if flags.DeliveredTo {
-		headers = append(headers, content.Header{Name: "Delivered-To", Value: address.QuoteHeader(rcpt.Address)})
+		headers = append(headers, content.Header{Name: "Delivered-To", Value: quoted(rcpt.Address)})
 	}
 	if j.d.opt.HeadersBackward {
 		for a, b := 0, len(headers)-1; a < b; a, b = a+1, b-1 {
 			headers[a], headers[b] = headers[b], headers[a]
 		}
 	}
-	return headers
+	return headers, failed
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"net"
+	"time"
 
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
@@ -191,8 +192,11 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 	if err != nil {
 		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake, j.ledger.left())
 		j.resetStamps()
+		j.troubled(err)
 		if s != nil { // refused, and so still open
 			j.quit(s)
+		} else {
+			j.notify(j.transcript)
 		}
 		return false, nil
 	}
@@ -206,6 +210,8 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*se
 	opt := j.d.opt.Session
 	opt.Peer, opt.PeerPort, opt.Addr = ep.Peer(), ep.Relay(), ep.Address()
 	opt.Hooks = j.hooks(ep)
+	var pause time.Duration
+	opt.Hooks.Masked = func() { pause = j.masked(ctx, ep) }
 	if j.d.opt.Discard != nil {
 		var err error
 		if opt.Discard, err = j.d.opt.Discard(ep.Address()); err != nil {
@@ -219,20 +225,11 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*se
 	if s == nil {
 		return nil, err
 	}
-	opened := &session{Session: s, endpoint: ep}
+	opened := &session{Session: s, endpoint: ep, pause: pause}
 	if err == nil {
 		err = j.authenticate(ctx, opened)
 	}
 	return opened, err
-}
-
-// hooks tie a session to this delivery.
-func (j *job) hooks(ep nexthop.Endpoint) lmtp.Hooks {
-	h := lmtp.Hooks{Log: j.d.opt.Log, QueueID: j.req.QueueID}
-	if j.d.opt.Trace != nil {
-		h.Trace = j.d.opt.Trace(j.req, ep)
-	}
-	return h
 }
 
 // without returns the endpoints but one.

@@ -35,7 +35,14 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 		j.giveBack(s)
 		return false, nil
 	}
-	err = s.Deliver(ctx, x.transaction())
+	t, err := x.transaction(ctx)
+	if err != nil {
+		j.troubled(err)
+		j.fail(j.mapFailed(err, "local data error while talking to "+s.endpoint.Peer()), s.endpoint.Relay(), final, x.offered)
+		j.giveBack(s)
+		return false, nil
+	}
+	err = s.Deliver(ctx, t)
 	if j.d.abandoned(ctx) && len(x.open()) > 0 {
 		j.d.drop(s)
 		x.warnUnconfirmed(err)
@@ -46,6 +53,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 		return true, nil
 	}
 	if err != nil {
+		j.troubled(err)
 		x.failed(err)
 	}
 	var refused *lmtp.ReplyError
@@ -86,11 +94,15 @@ func (j *job) needsUTF8() bool {
 }
 
 // transaction is the request in the words of the session engine.
-func (x *transfer) transaction() *lmtp.Transaction {
+func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 	req, opt := x.j.req, &x.j.d.opt
 	downgrade := !opt.DisableMIMEConversion && !x.s.Caps().EightBitMIME && req.Encoding != "7bit"
+	sender, err := x.j.mapped(ctx, req.Sender)
+	if err != nil {
+		return nil, err
+	}
 	t := &lmtp.Transaction{
-		Sender:     req.Sender,
+		Sender:     sender,
 		Size:       req.Size,
 		Encoding:   x.j.encoding(),
 		Downgrade:  downgrade,
@@ -100,8 +112,10 @@ func (x *transfer) transaction() *lmtp.Transaction {
 		EmptyAuth:  x.emptyMailAuth(),
 		UTF8ORcpt:  req.SendOpts&(request.UTF8Requested|request.UTF8Header|request.UTF8Sender|request.UTF8Recipient) != 0,
 		Recipients: make([]lmtp.Recipient, len(x.offered)),
-		Body:       func(w io.Writer) error { return x.body(w, downgrade) },
+		Body:       func(w io.Writer) error { return x.body(ctx, w, downgrade) },
 		FinalGrace: opt.FinalGrace,
+
+		PauseBeforeDot: x.s.pause,
 		OnMail: func() {
 			x.j.stamps.ConnSetupDone = time.Now()
 			x.j.stamps.ReuseCount = x.s.reused()
@@ -119,8 +133,12 @@ func (x *transfer) transaction() *lmtp.Transaction {
 	}
 	for n, i := range x.offered {
 		rcpt := req.Recipients[i]
+		addr, err := x.j.mapped(ctx, rcpt.Address)
+		if err != nil {
+			return nil, err
+		}
 		t.Recipients[n] = lmtp.Recipient{
-			Address:  rcpt.Address,
+			Address:  addr,
 			Original: rcpt.Original,
 			ORcpt:    rcpt.ORcpt,
 			Notify:   lmtp.Notify(rcpt.Notify),
@@ -133,7 +151,7 @@ func (x *transfer) transaction() *lmtp.Transaction {
 			RewriteContext: req.RewriteContext,
 		}
 	}
-	return t
+	return t, nil
 }
 
 // encoding is the request's, if it is one that BODY= knows.
@@ -147,17 +165,12 @@ func (j *job) encoding() string {
 }
 
 // body streams the content from the queue file.
-func (x *transfer) body(w io.Writer, downgrade bool) error {
-	j, opt := x.j, &x.j.d.opt
-	stats, err := content.Copy(w, j.file.Records(j.req.Offset), content.Options{
-		LineLimit: opt.LineLengthLimit,
-		Prepend:   j.prepend(),
-		Downgrade: downgrade,
-		MIME:      opt.MIME,
-	})
-	if stats.FoldedLines > 0 {
-		opt.Log.Infof("%s: breaking line > %d bytes with <CR><LF>SPACE", j.req.QueueID, opt.LineLengthLimit)
+func (x *transfer) body(ctx context.Context, w io.Writer, downgrade bool) error {
+	o, err := x.contentOptions(ctx, downgrade)
+	if err != nil {
+		return err
 	}
+	_, err = content.Copy(w, x.j.file.Records(x.j.req.Offset), o)
 	return err
 }
 
