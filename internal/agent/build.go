@@ -122,7 +122,12 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 		log.Warningf("lmtp_assume_final is obsolete; instead, specify \"%sX\" in master.cf", inv.FlagsWord)
 		flags.Final = true
 	}
+	auth, err := s.authOptions(t, log)
+	if err != nil {
+		return delivery.Options{}, err
+	}
 	return delivery.Options{
+		Auth:            auth,
 		Service:         inv.Service,
 		MyHostname:      s.MyHostname,
 		Flags:           flags,

@@ -9,7 +9,7 @@ func tableRows(c *Config) []*Param {
 		text("proxymap_service_name", &c.ProxymapServiceName, "proxymap",
 			"Service that reads proxy: tables").min(1).since("2.6"),
 		text("proxywrite_service_name", &c.ProxywriteServiceName, "proxywrite",
-			"Service that writes proxy: tables").min(1).since("2.6").notYet(),
+			"Service that writes proxy: tables").min(1).since("2.6"),
 		number("berkeley_db_create_buffer_size", &c.BerkeleyDBCreateBufferSize, "16777216",
 			"For writing Berkeley DB files").min(1).since("2.0").noEffect(),
 		number("berkeley_db_read_buffer_size", &c.BerkeleyDBReadBufferSize, "131072",
