@@ -23,9 +23,9 @@ func failed(name string, err error) outcome {
 	return outcome{text: fmt.Sprintf("%s: CANNOT RUN: %v\n", name, err), broken: true}
 }
 
-// judge compares what was seen of both agents with each other and with what
-// the file expects.
-func judge(s *scenario.Scenario, theirs, ours scenario.Observed, verbose bool) outcome {
+// judge compares what was seen of both agents with each other and, where they
+// are of the release that the file is written for, with what the file expects.
+func judge(s *scenario.Scenario, theirs, ours scenario.Observed, sameRelease, verbose bool) outcome {
 	var o outcome
 	var verdicts []string
 	var diffs strings.Builder
@@ -34,7 +34,8 @@ func judge(s *scenario.Scenario, theirs, ours scenario.Observed, verbose bool) o
 		verdict := "same"
 		diff := scenario.Unified("postfix "+facet, theirs[facet], "ours "+facet, ours[facet])
 		switch {
-		case diff != "" && s.Differs() != "" && ours[facet] == own[facet]:
+		case diff != "" && s.Differs() != "" && ours[facet] == own[facet],
+			diff != "" && s.Differs() != "" && !sameRelease && expect[facet] != own[facet]:
 			verdict, o.documented = "documented", true
 			if !verbose {
 				diff = ""
@@ -43,7 +44,7 @@ func judge(s *scenario.Scenario, theirs, ours scenario.Observed, verbose bool) o
 			verdict, o.different = "DIFFERENT", true
 		}
 		diffs.WriteString(diff)
-		if theirs[facet] != expect[facet] {
+		if sameRelease && theirs[facet] != expect[facet] {
 			verdict, o.stale = verdict+" STALE", true
 			diffs.WriteString(scenario.Unified("file "+facet, expect[facet], "postfix "+facet, theirs[facet]))
 		}

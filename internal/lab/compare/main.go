@@ -1,7 +1,7 @@
 // Compare runs scenarios with two delivery agents, Postfix's own and ours, and
 // says for each facet whether they do the same: the proof of "drop-in".
 //
-//	compare [-postfix FILE] [-ours FILE] [-update] [-v] [-j N] SCENARIO...
+//	compare [--postfix FILE] [--ours FILE] [--release VERSION] [--update] [-v] [-j N] SCENARIO...
 //
 // For each scenario a line is printed, with each facet's verdict:
 //
@@ -13,8 +13,13 @@
 // The last line sums up. The exit status is 1 if there was anything in capital
 // letters, or a scenario that could not be run.
 //
-// With -update the expectations in the files are written anew: what Postfix's
+// With --update the expectations in the files are written anew: what Postfix's
 // agent does, and for files with a "differs" section what ours does.
+//
+// With --release the world around both agents is that of another release of
+// Postfix than the files are written for. Only the agents are then compared
+// with each other: nothing is STALE, and what the files say counts only as the
+// list of the facets in which the agents differ on purpose.
 //
 // # Failure policy
 //
@@ -43,6 +48,7 @@ const scenarioTime = 30 * time.Second
 // options are those of the command line.
 type options struct {
 	postfix, ours string
+	release       string
 	update        bool
 	verbose       bool
 	jobs          int
@@ -52,6 +58,7 @@ func main() {
 	var o options
 	pflag.StringVar(&o.postfix, "postfix", "/usr/lib/postfix/sbin/lmtp", "Postfix's own agent")
 	pflag.StringVar(&o.ours, "ours", "bin/lmtp", "our agent")
+	pflag.StringVar(&o.release, "release", "", "the release of Postfix to be, where it is not that of the files")
 	pflag.BoolVar(&o.update, "update", false, "write the expectations anew")
 	pflag.BoolVarP(&o.verbose, "verbose", "v", false, "show documented differences, too")
 	pflag.IntVarP(&o.jobs, "jobs", "j", 6, "how many scenarios run at once")
@@ -120,14 +127,15 @@ func (o *options) compare(ctx context.Context, path string) outcome {
 	if o.update {
 		return update(s, path, theirs, ours)
 	}
-	return judge(s, theirs, ours, o.verbose)
+	return judge(s, theirs, ours, o.release == "", o.verbose)
 }
 
 // observe runs a scenario with one agent.
 func (o *options) observe(ctx context.Context, s *scenario.Scenario, agent string, mainCF []string) (scenario.Observed, error) {
 	ctx, cancel := context.WithTimeout(ctx, scenarioTime)
 	defer cancel()
-	return s.Run(ctx, scenario.Config{Agent: agent, User: mailOwner(), MainCF: mainCF, Stderr: os.Stderr})
+	return s.Run(ctx, scenario.Config{Agent: agent, Release: o.release, User: mailOwner(),
+		MainCF: mainCF, Stderr: os.Stderr})
 }
 
 // mailOwner returns the user to run agents as.

@@ -26,6 +26,9 @@ type Config struct {
 	User   string   // lab.Options.User
 	MainCF []string // further lines of main.cf, before those of the scenario
 	Stderr *os.File // the agent's standard error
+	// Release is the release of Postfix to be where the scenario names none;
+	// default lab.Options.Release.
+	Release string
 }
 
 // Run runs a scenario against an agent and returns what was to be seen.
@@ -61,6 +64,9 @@ type run struct {
 func (r *run) start(cfg Config) (err error) {
 	opts := r.plan.options
 	opts.Agent, opts.Stderr, opts.User = cfg.Agent, cfg.Stderr, cfg.User
+	if opts.Release == "" {
+		opts.Release = cfg.Release
+	}
 	if r.lab, err = lab.New("", opts); err != nil {
 		return err
 	}
