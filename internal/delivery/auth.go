@@ -176,7 +176,8 @@ func (j *job) authFailed(ctx context.Context, ep nexthop.Endpoint, login sasl.Lo
 		d.Reason = fmt.Sprintf("SASL authentication failed; server %s said: %s", ep.Peer(), d.DiagText)
 		return noLogin(auth.soften(d, refused.Reply.Code/100 == 5))
 	case errors.As(err, &none):
-		log.Warningf("%s: SASL authentication failure: No worthy mechs found: server %s: %v", j.req.QueueID, ep.Relay(), none)
+		// What people search for first, as it is in Postfix's log.
+		log.Warningf("SASL authentication failure: No worthy mechs found: server %s %v", ep.Relay(), none)
 	case errors.As(err, &gaveUp) && gaveUp.Kind == lmtp.AuthLoop:
 		return noLogin(dsn.Diagnosis{Status: statusLocalData, Reason: fmt.Sprintf(
 			"SASL authentication failed; authentication protocol loop with server %s", ep.Peer())})
@@ -184,7 +185,7 @@ func (j *job) authFailed(ctx context.Context, ep nexthop.Endpoint, login sasl.Lo
 		return noLogin(dsn.Diagnosis{Status: statusNoLogin, DiagType: "x-sasl", DiagText: "protocol error", Reason: fmt.Sprintf(
 			"SASL authentication failed; non-empty initial %s challenge from server %s: %s", gaveUp.Mechanism, ep.Peer(), gaveUp.Challenge)})
 	case errors.As(err, &gaveUp), errors.As(err, new(*sasl.Error)):
-		log.Warningf("%s: SASL authentication problem: server %s: %v", j.req.QueueID, ep.Relay(), err)
+		log.Warningf("SASL authentication problem: server %s: %v", ep.Relay(), err)
 	default:
 		return err // of the connection
 	}

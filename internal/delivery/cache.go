@@ -9,6 +9,7 @@ import (
 	"postlmtp/internal/pool"
 	"postlmtp/internal/request"
 	"postlmtp/internal/sasl"
+	"postlmtp/internal/tlspolicy"
 )
 
 // session is an open dialog and where it leads.
@@ -19,9 +20,10 @@ type session struct {
 	unfit    bool          // it lacks what a message needed, and is not kept
 	pause    time.Duration // before the end of each message, see PIX
 
-	matched     bool          // under TLS: the server's certificate is the one that the policy wants
-	certificate bool          // under TLS: the server has our certificate
-	login       sasl.Identity // who we are there; zero: a stranger
+	policy      *tlspolicy.Policy // that it was made under
+	matched     bool              // under TLS: the server's certificate is the one that the policy wants
+	certificate bool              // under TLS: the server has our certificate
+	login       sasl.Identity     // who we are there; zero: a stranger
 }
 
 type (
@@ -64,18 +66,21 @@ type cacheKey struct {
 	endpoint string
 	// utf8: the message cannot go without SMTPUTF8.
 	utf8 bool
+	// tls is the identity of the policy in the key of an endpoint, and what
+	// the message asks for in that of a destination.
+	tls string
 	// element and sender: see authKey.
 	element, sender string
 }
 
 // nexthopKey finds sessions by the destination as written.
 func (j *job) nexthopKey(destination string) cacheKey {
-	return j.authKey(cacheKey{destination: destination, utf8: j.needsUTF8()}, destination)
+	return j.authKey(cacheKey{destination: destination, utf8: j.needsUTF8(), tls: j.tlsKey()}, destination)
 }
 
-// endpointKey finds sessions by where they lead.
-func (j *job) endpointKey(ep nexthop.Endpoint) cacheKey {
-	return j.authKey(cacheKey{endpoint: ep.Relay(), utf8: j.needsUTF8()}, ep.NexthopText)
+// endpointKey finds sessions by where they lead, and under which policy.
+func (j *job) endpointKey(ep nexthop.Endpoint, p *tlspolicy.Policy) cacheKey {
+	return j.authKey(cacheKey{endpoint: ep.Relay(), utf8: j.needsUTF8(), tls: j.tlsKey() + p.Identity()}, ep.NexthopText)
 }
 
 // cachePolicy decides whether this request may use pooled sessions, and leave
@@ -107,7 +112,7 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 		s := lease.Session().s
 		s.lease = lease
 		s.Use(j.hooks(s.endpoint))
-		if !j.sameLogin(ctx, s) {
+		if !j.sameTLS(ctx, s) || !j.sameLogin(ctx, s) {
 			j.quit(s)
 			continue
 		}
@@ -128,7 +133,7 @@ func (j *job) giveBack(s *session) {
 		j.quit(s)
 		return
 	}
-	keys := []cacheKey{j.endpointKey(s.endpoint)}
+	keys := []cacheKey{j.endpointKey(s.endpoint, s.policy)}
 	if j.firstKey != "" {
 		// Only the first good session of a request is found by the
 		// destination's name: later ones lead to less preferred servers.

@@ -76,6 +76,7 @@ type Options struct {
 	FinalGrace       time.Duration
 	Session          lmtp.Options
 	Auth             *Auth // nil: lmtp_sasl_auth_enable = no
+	TLS              TLSOptions
 	// Discard returns the LHLO keywords to overlook of the server at an
 	// address, or a path; nil is none.
 	Discard  func(address string) (lmtp.Discard, error)
@@ -168,7 +169,8 @@ type job struct {
 	hop       dsn.Diagnosis // the failure of the destination, empty without one
 	completed bool          // a session of this request came to its end
 
-	goodbye    func()      // says QUIT to the last session, nil if it is kept
+	goodbye    func() // says QUIT to the last session, nil if it is kept
+	tls        tlsState
 	transcript *transcript // of the session that is used now, nil if it is not written
 
 	load, store bool                      // lease sessions from, and give them to the pool
@@ -249,7 +251,7 @@ func (j *job) fail(f Failure, relay string, final bool, touched []int) Verdict {
 }
 
 func (j *job) attempt(relay string) request.Attempt {
-	return request.Attempt{Relay: relay, Stamps: j.stamps}
+	return request.Attempt{Relay: relay, Stamps: j.stamps, TLS: j.tlsText()}
 }
 
 // resetStamps forgets the times of one session before the next.

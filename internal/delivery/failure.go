@@ -9,6 +9,7 @@ import (
 	"postlmtp/internal/lmtp"
 	"postlmtp/internal/nexthop"
 	"postlmtp/internal/queuefile"
+	"postlmtp/internal/tlspolicy"
 )
 
 // The statuses that this agent gives of its own accord (RFC 3463).
@@ -117,7 +118,10 @@ func (d *Deliverer) sessionFailure(ep nexthop.Endpoint, err error) Failure {
 	var conn *lmtp.ConnError
 	var local *lmtp.LocalError
 	var auth *authFailure
+	var known *failureError
 	switch {
+	case errors.As(err, &known):
+		return known.Failure
 	case errors.As(err, &auth):
 		return auth.failure
 	case errors.As(err, &reply):
@@ -137,7 +141,13 @@ func diagnosisOf(err error) dsn.Diagnosis {
 	var destination *nexthop.DestinationError
 	var lookup *nexthop.LookupError
 	var dial *nexthop.DialError
+	var policy *tlspolicy.Error
+	var known *failureError
 	switch {
+	case errors.As(err, &policy):
+		return policy.Diagnosis
+	case errors.As(err, &known):
+		return known.Diagnosis
 	case errors.As(err, &lookup):
 		return lookup.Diagnosis
 	case errors.As(err, &destination):

@@ -8,6 +8,7 @@ import (
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
 	"postlmtp/internal/nexthop"
+	"postlmtp/internal/tlspolicy"
 )
 
 // runUnix delivers to a UNIX-domain socket: one server, which is the last one.
@@ -20,12 +21,16 @@ func (j *job) runUnix(ctx context.Context, ep nexthop.Endpoint) error {
 	if j.load || j.store {
 		j.firstKey = ep.Path
 	}
+	policy, err := j.socketPolicy(ctx, ep)
+	if err != nil || policy == nil {
+		return err
+	}
 	if j.load {
 		if done, err := j.tryPooled(ctx, j.nexthopKey(ep.Path), true); done || err != nil {
 			return err
 		}
 	}
-	_, err := j.tryEndpoint(ctx, ep, step{handshake: true, transfer: true})
+	_, err = j.tryEndpoint(ctx, ep, policy, step{handshake: true, transfer: true})
 	return err
 }
 
@@ -42,6 +47,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 			return nil
 		}
 		last := i == len(elements)-1
+		j.beginTLS(ctx, e.Host)
 		endpoints, err := j.d.opt.Resolver.Resolve(ctx, e, dsn.Class(j.why.Status) == '4')
 		if j.d.abandoned(ctx) {
 			return errAbandoned
@@ -92,7 +98,7 @@ func (j *job) runElement(ctx context.Context, e nexthop.Element, endpoints []nex
 		addresses++
 		last := i == len(endpoints)-1 || addresses == j.d.opt.MXAddressLimit
 		lastSession := last || sessions+1 == j.d.opt.MXSessionLimit
-		talked, err := j.tryEndpoint(ctx, ep, step{
+		talked, err := j.tryServer(ctx, ep, step{
 			handshake: lastElement && last,
 			transfer:  lastElement && lastSession,
 		})
@@ -144,7 +150,14 @@ func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []next
 		if !j.ledger.any() || len(endpoints) == 0 {
 			break
 		}
-		err := offer(j.endpointKey(ep), func(used nexthop.Endpoint) []nexthop.Endpoint {
+		policy, err := j.pooledPolicy(ctx, ep)
+		if err != nil {
+			return nil, sessions, err
+		}
+		if policy == nil {
+			continue
+		}
+		err = offer(j.endpointKey(ep, policy), func(used nexthop.Endpoint) []nexthop.Endpoint {
 			return without(endpoints, used)
 		})
 		if err != nil {
@@ -161,13 +174,14 @@ func (j *job) tryPooled(ctx context.Context, key cacheKey, final bool) (done boo
 	if s == nil {
 		return false, nil
 	}
+	j.warnSocket()
 	stale, err := j.transfer(ctx, s, final)
 	return !stale, err
 }
 
 // tryEndpoint connects to an endpoint and offers the message. It reports
 // whether the handshake worked; failures are settled or remembered here.
-func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (talked bool, err error) {
+func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.Policy, last step) (talked bool, err error) {
 	conn, err := j.d.opt.Dial(ctx, ep)
 	if j.d.abandoned(ctx) {
 		if err == nil {
@@ -182,7 +196,8 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 		j.remember(err)
 		return false, nil
 	}
-	s, err := j.open(ctx, ep, conn)
+	j.warnSocket()
+	s, err := j.open(ctx, ep, policy, conn)
 	if j.d.abandoned(ctx) {
 		if s != nil {
 			s.Close()
@@ -190,7 +205,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 		return false, errAbandoned
 	}
 	if err != nil {
-		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake, j.ledger.left())
+		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake && !j.tls.retryPlain, j.ledger.left())
 		j.resetStamps()
 		j.troubled(err)
 		if s != nil { // refused, and so still open
@@ -206,7 +221,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, last step) (
 
 // open says hello over a new connection. A session that comes with an error was
 // refused, and is good for a goodbye.
-func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*session, error) {
+func (j *job) open(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.Policy, conn net.Conn) (*session, error) {
 	opt := j.d.opt.Session
 	opt.Peer, opt.PeerPort, opt.Addr = ep.Peer(), ep.Relay(), ep.Address()
 	opt.Hooks = j.hooks(ep)
@@ -221,11 +236,19 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, conn net.Conn) (*se
 			return nil, &lmtp.LocalError{Stage: lmtp.StageLHLO, Err: err}
 		}
 	}
-	s, err := lmtp.Open(ctx, conn, opt)
-	if s == nil {
+	dialog := &tlsDialog{j: j, ep: ep, policy: policy}
+	if err := dialog.prepare(ctx, &opt); err != nil {
+		conn.Close()
 		return nil, err
 	}
-	opened := &session{Session: s, endpoint: ep, pause: pause}
+	s, err := lmtp.Open(ctx, conn, opt)
+	if s == nil {
+		return nil, dialog.failure(ctx, err)
+	}
+	opened := &session{Session: s, endpoint: ep, pause: pause, policy: policy}
+	if err == nil {
+		err = dialog.start(ctx, opened)
+	}
 	if err == nil {
 		err = j.authenticate(ctx, opened)
 	}

@@ -54,6 +54,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 	}
 	if err != nil {
 		j.troubled(err)
+		x.maybePlain(ctx, err)
 		x.failed(err)
 	}
 	var refused *lmtp.ReplyError
@@ -110,6 +111,7 @@ func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 		Ret:        lmtp.Ret(req.Ret),
 		SMTPUTF8:   req.SendOpts&request.UTF8Requested != 0,
 		EmptyAuth:  x.emptyMailAuth(),
+		RequireTLS: x.j.requireTLS(),
 		UTF8ORcpt:  req.SendOpts&(request.UTF8Requested|request.UTF8Header|request.UTF8Sender|request.UTF8Recipient) != 0,
 		Recipients: make([]lmtp.Recipient, len(x.offered)),
 		Body:       func(w io.Writer) error { return x.body(ctx, w, downgrade) },
@@ -238,7 +240,11 @@ func (x *transfer) failed(err error) {
 		x.warnUnconfirmed(err)
 		x.logCause(err)
 	}
-	j.fail(j.d.sessionFailure(x.s.endpoint, err), x.s.endpoint.Relay(), x.final, x.open())
+	f, early := x.earlyReply(err)
+	if !early {
+		f = j.d.sessionFailure(x.s.endpoint, err)
+	}
+	j.fail(f, x.s.endpoint.Relay(), x.final, x.open())
 	if unreadable && !j.ledger.unfinished && !j.ledger.any() {
 		// Every recipient was told. The file is kept for a person to look
 		// at: with a status that is not zero the queue manager moves it

@@ -144,6 +144,10 @@ func (h *Handshake) Config() *tls.Config { return h.config }
 // completed.
 func (h *Handshake) Verdict() Verdict { return h.verdict }
 
+// SentCertificate tells whether the server asked for a client certificate and
+// got one.
+func (h *Handshake) SentCertificate() bool { return h.sentCert != nil && h.sentCert.Leaf != nil }
+
 // Failed logs a handshake that did not work.
 func (h *Handshake) Failed(err error) {
 	h.engine.opt.Log.Infof("SSL_connect error to %s: %s", h.policy.target.peer(), printable(err.Error()))
@@ -211,7 +215,7 @@ func (h *Handshake) Summary(s *tls.ConnectionState, how string) string {
 	if !s.DidResume && len(s.PeerCertificates) > 0 {
 		b.WriteString(signature("server", s.PeerCertificates[0].PublicKey))
 	}
-	if !s.DidResume && h.sentCert != nil && h.sentCert.Leaf != nil {
+	if !s.DidResume && h.SentCertificate() {
 		b.WriteString(signature("client", h.sentCert.Leaf.PublicKey))
 	}
 	return b.String()

@@ -50,16 +50,22 @@ type Policy struct {
 	digests   [][]byte // of certificates and public keys
 	tlsa      []tlsa
 	base      string // the name that TLSA records were found for
+	fallback  bool
 
 	attr attributes
 }
 
 // Plain is the policy of the same server without TLS: for a second attempt
-// after level May failed, and for what is nobody's policy.
-func (p *Policy) Plain() *Policy { return &Policy{Level: None, target: p.target} }
+// after level May failed, and for a socket.
+func (p *Policy) Plain() *Policy {
+	return &Policy{Level: None, target: p.target, fallback: !p.target.socket()}
+}
 
-// Nexthop is the element of the destination that the policy is for.
-func (p *Policy) Nexthop() string { return p.target.Nexthop }
+// Fallback tells the policy of a second attempt.
+func (p *Policy) Fallback() bool { return p.fallback }
+
+// Target is the server that the policy is for.
+func (p *Policy) Target() Target { return p.target }
 
 // Authorized tells whether the server's name is one that an MTA-STS policy
 // allows; a warning says that it is not (lmtp_tls_enforce_sts_mx_patterns).
