@@ -47,7 +47,7 @@ func (e *AuthError) Error() string {
 	case AuthInitial:
 		return fmt.Sprintf("%s: non-empty initial challenge: %s", e.Mechanism, e.Challenge)
 	}
-	return fmt.Sprintf("authenticate: %v", e.Err)
+	return e.Err.Error()
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }

@@ -156,9 +156,9 @@ func (e *NoMechanismError) Error() string {
 		parts = append(parts, r.Mechanism+" ("+r.Reason+")")
 	}
 	if parts == nil {
-		return "nothing was offered"
+		return "offered nothing"
 	}
-	return "offered were " + strings.Join(parts, ", ")
+	return "offered " + strings.Join(parts, ", ")
 }
 
 // maxRemoved bounds what a NoMechanismError lists: a server may offer anything.
