@@ -13,6 +13,7 @@ import (
 	"postlmtp/internal/content"
 	"postlmtp/internal/delivery"
 	"postlmtp/internal/dns"
+	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
 	"postlmtp/internal/maillog"
 	"postlmtp/internal/master"
@@ -112,6 +113,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 	if err != nil {
 		return delivery.Options{}, err
 	}
+	noSource := s.bindAddresses(&dial)
 	flags := delivery.Flags{
 		DeliveredTo: inv.Flags.DeliveredTo,
 		OriginalTo:  inv.Flags.OrigRcpt,
@@ -133,6 +135,8 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 		Flags:           flags,
 		HeadersBackward: !s.release.AtLeast(3, 7),
 		UTF8AtOnce:      !s.release.AtLeast(3, 11),
+
+		WarnPort465: s.HelpfulWarnings && !s.LMTP.TLSWrapperMode,
 
 		SoftBounce:            s.SoftBounce,
 		Skip5xxGreeting:       s.LMTP.Skip5xxGreeting,
@@ -162,6 +166,10 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 		Parse:            parser.Parse,
 		Resolver:         nexthop.NewResolver(s.resolverOptions(names, t, log)),
 		Dial: func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error) {
+			if noSource != nil && ep.Network == "tcp" {
+				return nil, &nexthop.DialError{Endpoint: ep, Err: noSource,
+					Diagnosis: dsn.Diagnosis{Status: "4.3.5", Reason: noSource.Error()}}
+			}
 			return nexthop.Dial(ctx, ep, dial)
 		},
 		Trace:    s.trace(inv, log),
@@ -277,12 +285,6 @@ func (s *settings) dialOptions(log *maillog.Logger) (nexthop.DialOptions, error)
 		Log:       log,
 	}
 	var err error
-	if o.BindAddress4, err = nexthop.ParseBindAddress("lmtp_bind_address", s.LMTP.BindAddress); err != nil {
-		return o, err
-	}
-	if o.BindAddress6, err = nexthop.ParseBindAddress("lmtp_bind_address6", s.LMTP.BindAddress6); err != nil {
-		return o, err
-	}
 	if s.InetInterfaces != "all" {
 		// Only a list that leaves one address matters for the source.
 		o.Own, err = nexthop.OwnAddresses(context.Background(), s.InetInterfaces, nativeLookup)
@@ -291,6 +293,19 @@ func (s *settings) dialOptions(log *maillog.Logger) (nexthop.DialOptions, error)
 		}
 	}
 	return o, nil
+}
+
+// bindAddresses sets the addresses that TCP connections come from. One that
+// makes no sense keeps mail for TCP destinations in the queue, and nothing else:
+// Postfix's process ends when it meets the first of them.
+func (s *settings) bindAddresses(o *nexthop.DialOptions) error {
+	var err4, err6 error
+	o.BindAddress4, err4 = nexthop.ParseBindAddress("lmtp_bind_address", s.LMTP.BindAddress)
+	o.BindAddress6, err6 = nexthop.ParseBindAddress("lmtp_bind_address6", s.LMTP.BindAddress6)
+	if err4 != nil {
+		return err4
+	}
+	return err6
 }
 
 // nativeLookup finds the addresses of inet_interfaces, which are this machine's
