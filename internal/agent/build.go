@@ -128,8 +128,13 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 	if err != nil {
 		return delivery.Options{}, err
 	}
+	tls, err := s.tlsOptions(t, names, log)
+	if err != nil {
+		return delivery.Options{}, err
+	}
 	return delivery.Options{
 		Auth:            auth,
+		TLS:             tls,
 		Service:         inv.Service,
 		MyHostname:      s.MyHostname,
 		Flags:           flags,

@@ -74,10 +74,10 @@ func dialogRows(c *Config) []*Param {
 		yesno("enable_idna2003_compatibility", &c.EnableIDNA2003Compatibility, "no",
 			"Conversion of domains by IDNA2003 instead of IDNA2008").since("3.2").notYet(),
 		yesno("requiretls_enable", &c.RequireTLSEnable, "yes",
-			"Support of REQUIRETLS").since("3.11").notYet(),
+			"Support of REQUIRETLS").since("3.11"),
 		text("lmtp_requiretls_policy", &c.LMTP.RequireTLSPolicy, "opportunistic",
-			"Destinations for which REQUIRETLS is enforced").since("3.11").notYet(),
+			"Destinations for which REQUIRETLS is enforced").since("3.11"),
 		yesno("tls_required_enable", &c.TLSRequiredEnable, "yes",
-			"Honour the header line TLS-Required: no").since("3.10").notYet(),
+			"Honour the header line TLS-Required: no").since("3.10"),
 	}
 }

@@ -19,7 +19,7 @@ func loggingRows(c *Config) []*Param {
 		text("info_log_address_format", &c.InfoLogAddressFormat, "external",
 			"Addresses in the log quoted as in a header (external) or raw (internal)").min(1).since("3.5"),
 		yesno("lmtp_log_tls_feature_status", &c.LMTP.LogTLSFeatureStatus, "yes",
-			"Add tls= to the lines of deliveries").since("3.11").notYet(),
+			"Add tls= to the lines of deliveries").since("3.11"),
 		yesno("helpful_warnings", &c.HelpfulWarnings, "yes",
 			"Warn about likely mistakes").since("2.0"),
 		yesno("respectful_logging", &c.RespectfulLogging, "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",

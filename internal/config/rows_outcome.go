@@ -45,7 +45,7 @@ func outcomeRows(c *Config) []*Param {
 		period("queue_run_delay", &c.QueueRunDelay, "300s",
 			"For the queue manager").min(1).noEffect(),
 		period("minimal_backoff_time", &c.MinimalBackoffTime, "300s",
-			"Age of a message from which a failed TLS handshake may lead to a plaintext session").min(1).notYet(),
+			"Age of a message from which a failed TLS handshake may lead to a plaintext session").min(1),
 	}
 }
 

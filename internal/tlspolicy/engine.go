@@ -58,7 +58,7 @@ type Options struct {
 	DNSSEC                                           bool // lmtp_dns_support_level = dnssec, and DNS is in lmtp_host_lookup
 	DNSSearch                                        bool // lmtp_dns_resolver_options completes names
 	UTF8                                             bool // smtputf8_enable
-	SaltyDigestWarning                               bool // the digest is md5 by a low compatibility_level
+	DefaultDigest                                    bool // the digest is md5 because of a low compatibility_level
 	Log                                              Logger
 	Now                                              func() time.Time // nil: time.Now
 }

@@ -196,7 +196,7 @@ func (e *Engine) completeFingerprint(p *Policy) error {
 	if values == nil {
 		values = splitWords(e.opt.FingerprintMatch, ", \t\r\n")
 	}
-	if e.opt.SaltyDigestWarning {
+	if e.opt.DefaultDigest {
 		e.opt.Log.Infof("using backwards-compatible default setting " +
 			"lmtp_tls_fingerprint_digest=md5 to compute certificate fingerprints")
 	}
