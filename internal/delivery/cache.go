@@ -64,7 +64,7 @@ type cacheKey struct {
 	// endpoint is the server's name and address; empty in the key of a
 	// destination.
 	endpoint string
-	// utf8: the message cannot go without SMTPUTF8.
+	// utf8: the message cannot go without SMTPUTF8, see apart.
 	utf8 bool
 	// tls is the identity of the policy in the key of an endpoint, and what
 	// the message asks for in that of a destination.
@@ -75,13 +75,17 @@ type cacheKey struct {
 
 // nexthopKey finds sessions by the destination as written.
 func (j *job) nexthopKey(destination string) cacheKey {
-	return j.authKey(cacheKey{destination: destination, utf8: j.needsUTF8(), tls: j.tlsKey()}, destination)
+	return j.authKey(cacheKey{destination: destination, utf8: j.apart(), tls: j.tlsKey()}, destination)
 }
 
 // endpointKey finds sessions by where they lead, and under which policy.
 func (j *job) endpointKey(ep nexthop.Endpoint, p *tlspolicy.Policy) cacheKey {
-	return j.authKey(cacheKey{endpoint: ep.Relay(), utf8: j.needsUTF8(), tls: j.tlsKey() + p.Identity()}, ep.NexthopText)
+	return j.authKey(cacheKey{endpoint: ep.Relay(), utf8: j.apart(), tls: j.tlsKey() + p.Identity()}, ep.NexthopText)
 }
+
+// apart tells whether the message may use the sessions of messages that need
+// SMTPUTF8, and those only: so it is since Postfix 3.11.
+func (j *job) apart() bool { return j.needsUTF8() && !j.d.opt.UTF8AtOnce }
 
 // cachePolicy decides whether this request may use pooled sessions, and leave
 // one: always for lmtp_connection_cache_destinations, else as the queue manager
@@ -127,9 +131,10 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 }
 
 // giveBack ends the use of a session: it goes to the pool if its dialog is in
-// good order and the request may leave one, and says goodbye otherwise.
+// good order and it came from there, or the request may leave one, and says
+// goodbye otherwise.
 func (j *job) giveBack(s *session) {
-	if !s.Reusable() || s.unfit || !j.store {
+	if !s.Reusable() || s.unfit || !j.store && !s.pooled() {
 		j.quit(s)
 		return
 	}

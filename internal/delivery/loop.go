@@ -47,6 +47,10 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 			return nil
 		}
 		last := i == len(elements)-1
+		if e.Port == 465 && j.d.opt.WarnPort465 {
+			j.d.opt.Log.Infof("SMTPS wrappermode (TCP port 465) requires setting \"lmtp_tls_wrappermode = yes\", " +
+				"and \"lmtp_tls_security_level = encrypt\" (or stronger)")
+		}
 		j.beginTLS(ctx, e.Host)
 		endpoints, err := j.d.opt.Resolver.Resolve(ctx, e, dsn.Class(j.why.Status) == '4')
 		if j.d.abandoned(ctx) {

@@ -248,12 +248,14 @@ func TestSessionReuse(t *testing.T) {
 
 		w.deliver(d, "a", onDemand, "x")
 		w.deliver(d, "a", onDemand, "y")
-		w.deliver(d, "a", request.ConnLoad, "z") // used, and not kept
-		w.deliver(d, "a", 0, "new")              // the queue manager did not ask for reuse
+		w.deliver(d, "a", request.ConnLoad, "z") // used, and kept: it was before
+		w.deliver(d, "a", request.ConnLoad, "zz")
+		w.deliver(d, "a", 0, "new") // the queue manager did not ask for reuse
 		want := []string{
 			"sent x 2.0.0 relay=a[192.0.2.97]:24 reuse=0",
 			"sent y 2.0.0 relay=a[192.0.2.97]:24 reuse=1",
 			"sent z 2.0.0 relay=a[192.0.2.97]:24 reuse=2",
+			"sent zz 2.0.0 relay=a[192.0.2.97]:24 reuse=3",
 			"sent new 2.0.0 relay=a[192.0.2.97]:24 reuse=0",
 		}
 		if diff := cmp.Diff(want, w.events); diff != "" {
@@ -262,8 +264,8 @@ func TestSessionReuse(t *testing.T) {
 		if s.conns != 2 {
 			t.Errorf("%d connections, want 2", s.conns)
 		}
-		if n := strings.Count(strings.Join(s.lines, "\n"), "RSET"); n != 2 {
-			t.Errorf("%d times RSET, want 2: before each use of a kept session", n)
+		if n := strings.Count(strings.Join(s.lines, "\n"), "RSET"); n != 3 {
+			t.Errorf("%d times RSET, want 3: before each use of a kept session", n)
 		}
 	})
 }
