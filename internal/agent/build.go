@@ -132,6 +132,14 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 	if err != nil {
 		return delivery.Options{}, err
 	}
+	generic, err := t.edit.genericMap(s, log)
+	if err != nil {
+		return delivery.Options{}, err
+	}
+	notices, err := s.notices(log)
+	if err != nil {
+		return delivery.Options{}, err
+	}
 	return delivery.Options{
 		Auth:            auth,
 		TLS:             tls,
@@ -160,6 +168,10 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 			Boundary: s.MIMEBoundaryLengthLimit,
 			Header:   s.HeaderSizeLimit,
 		},
+		Generic:          generic,
+		Checks:           t.edit.checks(s),
+		Notices:          notices,
+		PIX:              t.edit.pixWorkarounds(s),
 		CacheDestination: t.cacheDestination,
 		CacheOnDemand:    s.LMTP.ConnectionCacheOnDemand,
 		CacheTimeLimit:   s.LMTP.ConnectionCacheTimeLimit,
@@ -177,7 +189,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 			}
 			return nexthop.Dial(ctx, ep, dial)
 		},
-		Trace:    s.trace(inv, log),
+		Trace:    s.trace(inv, t, log),
 		Stopping: master.ErrStopping,
 		Log:      log,
 	}, nil
@@ -254,32 +266,6 @@ func (s *settings) resolverOptions(names dns.Source, t *tables, log *maillog.Log
 		o.Preference = nexthop.PreferIPv6
 	}
 	return o
-}
-
-// trace logs the dialog of every delivery with -v.
-func (s *settings) trace(inv master.Invocation, log *maillog.Logger) func(*request.Request, nexthop.Endpoint) func(lmtp.TraceEvent) {
-	if inv.Verbose == 0 {
-		return nil
-	}
-	return func(_ *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) {
-		return func(e lmtp.TraceEvent) { logDialog(log, ep.Relay(), e) }
-	}
-}
-
-// logDialog writes one line of a dialog as Postfix does at -v.
-func logDialog(log *maillog.Logger, relay string, e lmtp.TraceEvent) {
-	switch e.Kind {
-	case lmtp.TraceCommand:
-		log.Infof("> %s: %s", relay, e.Line)
-	case lmtp.TraceReply:
-		log.Infof("< %s: %.100s", relay, e.Line)
-	case lmtp.TraceReplaced:
-		log.Infof("< %s: replaced by: %.100s", relay, e.Line)
-	case lmtp.TraceBody:
-		log.Infof("> %s: (%d bytes of message content)", relay, e.Size)
-	case lmtp.TraceTLS:
-		log.Infof("- %s: TLS established", relay)
-	}
 }
 
 func (s *settings) dialOptions(log *maillog.Logger) (nexthop.DialOptions, error) {

@@ -24,6 +24,8 @@ type tables struct {
 	flush  *match.List // fast_flush_domains
 	cache  *match.List // lmtp_connection_cache_destinations
 	srv    *match.List // use_srv_lookup
+	debug  *match.List // debug_peer_list
+	edit   *editing
 	log    *maillog.Logger
 }
 
@@ -54,6 +56,13 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		if *m.maps, err = set.OpenMaps(m.param, m.value, m.flags); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if t.edit, err = openEditing(s, set); err != nil {
+		return nil, err
+	}
+	if t.debug, err = openDebugPeers(s, set); err != nil {
+		return nil, err
 	}
 	return t, t.openLists(s)
 }
@@ -93,7 +102,16 @@ func (t *tables) cacheDestination(name string) bool { return t.matches(t.cache, 
 func (t *tables) useSRV(service string) bool { return t.matches(t.srv, service) }
 
 func (t *tables) matches(list *match.List, name string) bool {
-	found, err := list.Match(context.Background(), name)
+	return t.judge(list.Match(context.Background(), name))
+}
+
+// matchesHost is matches for a list of hosts.
+func (t *tables) matchesHost(list *match.List, name, address string) bool {
+	return t.judge(list.MatchHost(context.Background(), name, address))
+}
+
+// judge takes a list that cannot tell for one without a match.
+func (t *tables) judge(found bool, err error) bool {
 	if err != nil {
 		t.log.Warningf("%v", err)
 	}

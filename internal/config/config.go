@@ -69,6 +69,7 @@ type Config struct {
 	InetInterfaces                string // inet_interfaces
 	ProxyInterfaces               string // proxy_interfaces
 	RecipientDelimiter            string // recipient_delimiter
+	OwnerRequestSpecial           bool   // owner_request_special
 	ParentDomainMatchesSubdomains string // parent_domain_matches_subdomains
 
 	// Destinations.

@@ -25,8 +25,8 @@ func loggingRows(c *Config) []*Param {
 		yesno("respectful_logging", &c.RespectfulLogging, "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
 			"Wording of some log messages of other programs").since("3.6").noEffect(),
 		text("debug_peer_list", &c.DebugPeerList, "",
-			"Servers whose sessions are logged in detail").notYet(),
+			"Servers whose sessions are logged in detail"),
 		number("debug_peer_level", &c.DebugPeerLevel, "2",
-			"How much more detail that is").min(1).notYet(),
+			"How much more detail that is").min(1).noEffect(),
 	}
 }
