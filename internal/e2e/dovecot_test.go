@@ -28,8 +28,9 @@ type dovecotState struct {
 	port int
 	cmd  *exec.Cmd
 
-	mu    sync.Mutex
-	users map[string]string // local part to extra userdb fields
+	mu      sync.Mutex
+	users   map[string]string // local part to extra userdb fields
+	written time.Time         // the time that the file of users got last
 }
 
 // with is the same server for a sub-test.
@@ -44,7 +45,7 @@ const (
 func newDovecot(t *testing.T, p *postfix) *dovecot {
 	t.Helper()
 	need(t, dovecotProgram, "/usr/lib/dovecot/lmtp")
-	d := &dovecot{&dovecotState{dir: tempDir(t), port: freePort(t), users: map[string]string{}}, t}
+	d := &dovecot{&dovecotState{dir: tempDir(t), port: freePort(t), users: map[string]string{}, written: time.Now()}, t}
 	for _, name := range []string{"run", "state", "mail"} {
 		d.must(os.Mkdir(d.path(name), 0o755))
 	}
@@ -143,8 +144,10 @@ func (d *dovecot) writeUsers() {
 		lines = append(lines, fmt.Sprintf("%s:secret:%d:%d::%s::%s\n", u, mailUID, mailUID, d.path("mail"), extra))
 	}
 	sort.Strings(lines)
-	// Dovecot reads the file again when its size, time or inode changes.
+	// Dovecot reads the file again when its size changes or its time, in seconds.
 	d.must(os.WriteFile(d.path("users.new"), []byte(strings.Join(lines, "")), 0o644))
+	d.written = d.written.Add(time.Second)
+	d.must(os.Chtimes(d.path("users.new"), time.Time{}, d.written))
 	d.must(os.Rename(d.path("users.new"), d.path("users")))
 }
 
