@@ -2,15 +2,16 @@ package table_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"postlmtp/internal/table"
 )
 
 // source writes the source of a table and returns its path and its keys. The
 // entries have keys and values of many lengths.
-func source(t *testing.T, g generator, entries, maxKey, maxValue int) (path string, keys []string) {
+func source(t *testing.T, g generator, entries, maxKey, maxValue int, raw bool) (path string, keys []string) {
 	t.Helper()
 	var b strings.Builder
 	seen := make(map[string]bool)
@@ -25,10 +26,13 @@ func source(t *testing.T, g generator, entries, maxKey, maxValue int) (path stri
 		case 2:
 			key = g.text(lowers+"!#$%&'*+/=?^_`{|}~", 1, 30)
 		}
-		if seen[key] || strings.HasPrefix(key, "#") {
+		if raw && g.IntN(3) == 0 {
+			key = "k" + strings.Map(plain, g.hostile(30))
+		}
+		if seen[table.Fold(key, true)] || strings.HasPrefix(key, "#") {
 			continue
 		}
-		seen[key] = true
+		seen[table.Fold(key, true)] = true
 		value := g.text(letters, 1, 40)
 		if g.IntN(30) == 0 {
 			value = g.text(letters+" ", 1, maxValue)
@@ -38,10 +42,16 @@ func source(t *testing.T, g generator, entries, maxKey, maxValue int) (path stri
 		keys = append(keys, key)
 	}
 	path = filepath.Join(t.TempDir(), "table")
-	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, path, b.String())
 	return path, keys
+}
+
+// plain drops what has a meaning in the source of a table.
+func plain(r rune) rune {
+	if r < 128 && strings.ContainsRune(" \t\v\f\r\\\"", r) {
+		return -1
+	}
+	return r
 }
 
 // TestIndexed: the files that postmap makes are read as postmap reads them.
@@ -50,32 +60,29 @@ func TestIndexed(t *testing.T) {
 		for _, tt := range []struct {
 			name                      string
 			entries, maxKey, maxValue int
+			raw                       bool
 		}{
-			{"one", 1, 10, 10},
-			{"few", 100, 100, 100},
-			{"many", 20_000, 400, 1000},
-			{"long values", 3000, 400, 100_000},
+			{"one", 1, 10, 10, true},
+			{"few", 100, 100, 100, false},
+			{"many", 20_000, 400, 1000, false},
+			{"raw", 10_000, 400, 1000, true},
+			{"long values", 3000, 400, 100_000, true},
+			{"long keys", 2000, 9000, 5000, true},
 		} {
 			t.Run(kind+"/"+tt.name, func(t *testing.T) {
 				hasType(t, kind)
+				if kind == "lmdb" {
+					tt.maxKey = min(tt.maxKey, 500)
+				}
+				var config []string
+				if tt.raw {
+					config = append(config, noUTF8)
+				}
 				g := newGenerator(uint64(tt.entries))
-				path, known := source(t, g, tt.entries, tt.maxKey, tt.maxValue)
-				makeMap(t, kind, path)
-				compare(t, kind+":"+path, g.queries(known))
+				path, known := source(t, g, tt.entries, tt.maxKey, tt.maxValue, tt.raw)
+				makeMap(t, kind, path, config...)
+				compare(t, kind+":"+path, g.queries(known, tt.raw), config...)
 			})
 		}
-	}
-}
-
-// TestIndexedLongKeys: keys that do not fit on a page of hash and btree files.
-func TestIndexedLongKeys(t *testing.T) {
-	for _, kind := range []string{"hash", "btree", "cdb"} {
-		t.Run(kind, func(t *testing.T) {
-			hasType(t, kind)
-			g := newGenerator(7)
-			path, known := source(t, g, 2000, 9000, 5000)
-			makeMap(t, kind, path)
-			compare(t, kind+":"+path, g.queries(known))
-		})
 	}
 }

@@ -27,7 +27,7 @@ func (p *parser) bracket() (bool, error) {
 	negated := p.eat("^")
 	var set rx.Set
 	quoting := false
-	for first := true; ; first = false {
+	for first := true; ; {
 		switch {
 		case p.done():
 			return false, p.fail("missing terminating ] for character class")
@@ -40,18 +40,16 @@ func (p *parser) bracket() (bool, error) {
 			}
 			p.emit(set.String())
 			return true, nil
-		case quoting && p.eat(`\E`):
+		case p.eat(`\E`):
 			quoting = false
-			first = false
-			continue
 		case !quoting && p.eat(`\Q`):
 			quoting = true
-			continue
-		case !quoting && p.eat(`\E`), !quoting && p.set.spaces && (p.eat(" ") || p.eat("\t")):
-			continue
-		}
-		if err := p.bracketItem(&set, &quoting); err != nil {
-			return false, err
+		case !quoting && p.set.spaces && (p.eat(" ") || p.eat("\t")):
+		default:
+			if err := p.bracketItem(&set, &quoting); err != nil {
+				return false, err
+			}
+			first = false
 		}
 	}
 }

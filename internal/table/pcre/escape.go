@@ -20,25 +20,13 @@ func (p *parser) escape() (bool, error) {
 		p.class(set)
 		return true, nil
 	}
+	if p.simple(c) {
+		return false, nil
+	}
 	switch c {
-	case 'A', 'G':
-		p.pos += 2
-		p.emit(`\A`)
-	case 'z':
-		p.pos += 2
-		p.emit(`\z`)
-	case 'Z':
-		p.pos += 2
-		p.beforeEnd()
-	case 'b', 'B':
-		p.pos += 2
-		p.emit(`\` + string(c))
 	case 'K': // moves the start of the match, which nobody asks for
 		p.pos += 2
-		return false, nil
-	case 'Q':
-		p.pos += 2
-		p.quoting = true
+		p.startMoved = p.startMoved || p.around > 0
 		return false, nil
 	case 'R':
 		p.pos += 2
@@ -46,7 +34,9 @@ func (p *parser) escape() (bool, error) {
 	case 'N':
 		p.pos += 2
 		if p.peek() == '{' {
-			return false, p.fail("\\N{name} is not supported")
+			if _, _, n := interval(p.src[p.pos:]); n == 0 {
+				return false, p.fail("PCRE2 does not support \\F, \\L, \\l, \\N{name}, \\U, or \\u")
+			}
 		}
 		p.any(false)
 	case 'C':
@@ -76,6 +66,27 @@ func (p *parser) escape() (bool, error) {
 		p.literal(char)
 	}
 	return true, nil
+}
+
+// simple reads an escape that cannot be repeated: a place, or the start of text
+// in quotes.
+func (p *parser) simple(c byte) bool {
+	switch c {
+	case 'A', 'G':
+		p.emit(`\A`)
+	case 'z':
+		p.emit(`\z`)
+	case 'Z':
+		p.beforeEnd()
+	case 'b', 'B':
+		p.emit(`\` + string(c))
+	case 'Q':
+		p.quoting = true
+	default:
+		return false
+	}
+	p.pos += 2
+	return true
 }
 
 // classEscape returns the set that \d and its like stand for.

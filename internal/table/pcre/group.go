@@ -16,14 +16,20 @@ func (p *parser) group(depth int) (bool, error) {
 		if p.set.names {
 			return true, p.inside("(?:", depth)
 		}
-		p.groups++
-		return true, p.inside("(", depth)
+		return true, p.capture(depth)
 	}
-	for _, known := range []string{":", "=", "!", ">", "<=", "<!"} {
-		if p.eat(known) {
-			p.backtracks = p.backtracks || known != ":"
-			return true, p.inside("(?"+known, depth)
-		}
+	switch {
+	case p.eat(":"):
+		return true, p.inside("(?:", depth)
+	case p.eat(">"):
+		p.backtracks = true
+		return true, p.inside("(?>", depth)
+	case p.eat("|"):
+		p.only("(?:")
+		return true, p.rest(depth, true)
+	}
+	if ok, err := p.lookaround("(?", depth); ok {
+		return true, err
 	}
 	switch c := p.peek(); {
 	case c == '<', c == '\'', strings.HasPrefix(p.src[p.pos:], "P<"):
@@ -42,8 +48,6 @@ func (p *parser) group(depth int) (bool, error) {
 		// A callout calls nothing: Postfix has no function for it.
 		_, err := p.until(')', "(?C: missing closing parenthesis")
 		return false, err
-	case c == '|':
-		return false, p.cannot("(?|")
 	case c == 'R', c == '&', c == '+', c >= '0' && c <= '9', strings.HasPrefix(p.src[p.pos:], "P>"),
 		c == '-' && strings.IndexFunc(p.src[p.pos+1:], isDigit) == 0:
 		return false, p.cannot("recursion or subroutine call")
@@ -53,10 +57,22 @@ func (p *parser) group(depth int) (bool, error) {
 
 func isDigit(r rune) bool { return r >= '0' && r <= '9' }
 
-// inside reads the group up to its end, and adds it.
+// capture reads a group whose text can be asked for.
+func (p *parser) capture(depth int) error {
+	p.groups++
+	p.emitTwo("(", "(?<"+strconv.Itoa(p.groups)+">")
+	return p.rest(depth, false)
+}
+
+// inside reads a group up to its end, and adds it.
 func (p *parser) inside(open string, depth int) error {
 	p.emit(open)
-	if err := p.alternatives(depth + 1); err != nil {
+	return p.rest(depth, false)
+}
+
+// rest reads a group that has begun.
+func (p *parser) rest(depth int, reset bool) error {
+	if err := p.alternatives(depth+1, reset); err != nil {
 		return err
 	}
 	if !p.eat(")") {
@@ -98,9 +114,8 @@ func (p *parser) named(depth int) error {
 		}
 		return p.fail("two named subpatterns have the same name (PCRE2_DUPNAMES not set)")
 	}
-	p.groups++
-	p.newNames[name] = p.groups
-	return p.inside("(", depth)
+	p.newNames[name] = p.groups + 1
+	return p.capture(depth)
 }
 
 func (p *parser) checkName(name string) error {
@@ -196,28 +211,46 @@ func (p *parser) condition(text string) (int, error) {
 
 // assertion reads a condition that looks around.
 func (p *parser) assertion(depth int) error {
-	p.backtracks = true
-	for _, known := range []string{"?=", "?!", "?<=", "?<!"} {
-		if p.eat(known) {
-			p.emit("(?")
-			if err := p.inside("("+known, depth); err != nil {
-				return err
-			}
-			return p.branches("", depth)
+	p.pos++
+	if ok, err := p.lookaround("(?(?", depth); !ok {
+		return p.fail("assertion expected after (?( or (?(?C)")
+	} else if err != nil {
+		return err
+	}
+	return p.branches("", depth)
+}
+
+// lookaround reads =...), !...), <=...) or <!...).
+func (p *parser) lookaround(open string, depth int) (bool, error) {
+	for _, kind := range []string{"=", "!", "<=", "<!"} {
+		if p.eat(kind) {
+			p.backtracks = true
+			p.around++
+			err := p.inside(open+kind, depth)
+			p.around--
+			return true, err
 		}
 	}
-	return p.fail("assertion expected after (?( or (?(?C)")
+	return false, nil
 }
 
 // branches reads the branches of a condition.
 func (p *parser) branches(open string, depth int) error {
+	p.emit(open)
 	before := len(p.full)
-	if err := p.inside(open, depth); err != nil {
+	if err := p.alternatives(depth+1, false); err != nil {
 		return err
 	}
-	if countAlternatives(string(p.full[before+len(open):])) > 2 {
-		return p.fail("conditional subpattern contains more than two branches")
+	if !p.eat(")") {
+		return p.fail("missing closing parenthesis")
 	}
+	switch n := countAlternatives(string(p.full[before:])); {
+	case n > 2:
+		return p.fail("conditional subpattern contains more than two branches")
+	case n == 1:
+		p.emit("|") // or nothing
+	}
+	p.emit(")")
 	return nil
 }
 

@@ -5,8 +5,7 @@
 // Postfix matches bytes: classes and the case of letters are those of ASCII.
 // What PCRE2 refuses is refused in its words. What PCRE2 has and package rx
 // cannot do is refused too, with an error that says so, so that no rule works
-// otherwise than its author meant it: recursion and subroutine calls, (?|...),
-// verbs such as (*SKIP), \X, and the conditions (?(R) and (?(DEFINE).
+// otherwise than its author meant it: recursion and subroutine calls, verbs such as (*SKIP), \X, and the conditions (?(R) and (?(DEFINE).
 //
 // # Known limits
 //
@@ -52,7 +51,7 @@ func Compile(pattern, flags string) (*rx.Expression, error) {
 	if has("A") {
 		linear, full = `\A(?:`+linear+`)`, `\A(?:`+full+`)`
 	}
-	program := rx.Program{Full: full, EndOnly: p.endOnly, Groups: p.groups}
+	program := rx.Program{Full: full, EndOnly: p.endOnly, Groups: p.groups, Uncertain: p.uncertain}
 	if !p.backtracks {
 		program.Linear = linear
 	}
@@ -97,17 +96,23 @@ type parser struct {
 	linear     []byte
 	full       []byte
 	backtracks bool // the engine with linear time cannot do this
+	uncertain  bool // the groups of linear can be others
 	endOnly    bool // linear holds only if the key does not end in a newline
 	quoting    bool // inside \Q...\E
+	around     int  // how many lookarounds we are inside of
+	startMoved bool // \K inside of one
 }
 
 func (p *parser) run() error {
 	p.newNames = make(map[string]int)
-	if err := p.alternatives(0); err != nil {
+	if err := p.alternatives(0, false); err != nil {
 		return err
 	}
 	if p.pos < len(p.src) {
 		return p.fail("unmatched closing parenthesis")
+	}
+	if p.startMoved {
+		return p.fail("\\K is not allowed in lookarounds (but see PCRE2_EXTRA_ALLOW_LOOKAROUND_BSK)")
 	}
 	if p.counting {
 		p.names = p.newNames
@@ -161,12 +166,15 @@ func (p *parser) eat(text string) bool {
 const maxNesting = 250
 
 // alternatives reads up to the end of the pattern or of the group. Settings
-// that change inside stay changed up to there.
-func (p *parser) alternatives(depth int) error {
+// that change inside stay changed up to there. If reset is set, the groups of
+// all alternatives are counted from the same number.
+func (p *parser) alternatives(depth int, reset bool) error {
 	if depth > maxNesting {
 		return p.fail("parentheses are too deeply nested")
 	}
 	defer func(set settings) { p.set = set }(p.set)
+	first, most := p.groups, p.groups
+	defer func() { p.groups = max(p.groups, most) }()
 	for !p.done() {
 		if !p.quoting {
 			if p.peek() == ')' {
@@ -174,6 +182,9 @@ func (p *parser) alternatives(depth int) error {
 			}
 			if p.eat("|") {
 				p.emit("|")
+				if reset {
+					most, p.groups = max(most, p.groups), first
+				}
 				continue
 			}
 		}
@@ -225,6 +236,8 @@ func (p *parser) skipExtended() {
 	}
 }
 
+const notRepeatable = "quantifier does not follow a repeatable item"
+
 // atom reads one thing. It returns false if what was read cannot be repeated:
 // nothing, or a setting.
 func (p *parser) atom(depth int) (repeatable bool, err error) {
@@ -249,19 +262,20 @@ func (p *parser) atom(depth int) (repeatable bool, err error) {
 	case '\\':
 		return p.escape()
 	case '*', '+', '?':
-		return false, p.fail("quantifier does not follow a repeatable item")
+		return false, p.fail(notRepeatable)
 	case '{':
 		if _, _, n := interval(p.src[p.pos:]); n > 0 {
-			return false, p.fail("quantifier does not follow a repeatable item")
+			p.pos += n - 1
+			return false, p.fail(notRepeatable)
 		}
 	case '^':
 		p.pos++
 		p.caret()
-		return true, nil
+		return false, nil
 	case '$':
 		p.pos++
 		p.dollar()
-		return true, nil
+		return false, nil
 	case '.':
 		p.pos++
 		p.any(p.set.dotAll)

@@ -1,6 +1,7 @@
 package pcre
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,14 +20,18 @@ func (p *parser) quantifier(startLinear, startFull int) error {
 		if n == 0 {
 			return nil
 		}
-		p.pos += n
+		p.pos += n - 1
 		var err error
 		if suffix, err = p.bounds(low, high); err != nil {
 			return err
 		}
+		p.pos++
 	default:
 		return nil
 	}
+	// A group that is repeated and may be empty: the engines differ in what it
+	// holds at the end.
+	p.uncertain = p.uncertain || bytes.ContainsAny(p.linear[startLinear:], "(") && bytes.ContainsAny(p.linear[startLinear:], "*?{|")
 	p.skipExtended()
 	lazy := p.set.ungreedy
 	switch {

@@ -13,53 +13,56 @@ const maxRepeat = 0x7fff
 // interval reads {n}, {n,}, {,m} or {n,m}, whose brace is the token in hand,
 // and returns the suffix that says the same.
 func (p *parser) interval() (string, error) {
-	closer := "}"
-	if p.opt.Basic {
-		closer = `\}`
-	}
-	n := strings.Index(p.src[p.pos:], closer)
-	if n < 0 {
-		if strings.Trim(p.src[p.pos:], "0123456789,") == "" && p.pos < len(p.src) {
-			return "", EBrace
-		}
-		return "", BadBR
-	}
-	low, high, hasHigh := strings.Cut(p.src[p.pos:p.pos+n], ",")
-	p.pos += n + len(closer)
-	from, ok := number(low)
-	if !ok || low == "" && !hasHigh {
-		return "", BadBR
-	}
-	to, ok := number(high)
+	from, stop := p.number()
+	to := from
 	switch {
-	case !ok:
+	case stop == 0:
+		return "", EBrace
+	case from == badNumber, from == noNumber && stop != ',':
 		return "", BadBR
-	case !hasHigh:
-		to = from
-	case high == "":
-		to = -1
+	case stop == ',':
+		from = max(from, 0)
+		to, stop = p.number()
 	}
 	switch {
-	case to >= 0 && from > to:
+	case stop == 0:
+		return "", EBrace
+	case stop != '}', to == badNumber, to != noNumber && from > to:
 		return "", BadBR
 	case max(from, to) > maxRepeat:
 		return "", ESize
-	case to < 0:
+	case to == noNumber:
 		return "{" + strconv.Itoa(from) + ",}", nil
 	}
 	return "{" + strconv.Itoa(from) + "," + strconv.Itoa(to) + "}", nil
 }
 
-// number reads digits; no digits are 0, and too many a number above maxRepeat.
-func number(s string) (int, bool) {
-	if strings.Trim(s, "0123456789") != "" {
-		return 0, false
+// What number returns for no digits, and for something else.
+const (
+	noNumber  = -1
+	badNumber = -2
+)
+
+// number reads a number up to a comma or the closing brace, and returns which
+// of them it was; 0 at the end of the pattern.
+func (p *parser) number() (n int, stop byte) {
+	n = noNumber
+	for {
+		p.next(false)
+		c := p.tok.char
+		switch {
+		case p.tok.kind == end:
+			return n, 0
+		case p.tok.kind == braceClose:
+			return n, '}'
+		case c == ',':
+			return n, ','
+		case p.tok.kind != literal || c < '0' || c > '9':
+			n = badNumber
+		case n != badNumber:
+			n = min(max(n, 0)*10+int(c-'0'), maxRepeat+1)
+		}
 	}
-	if s = strings.TrimLeft(s, "0"); len(s) > 5 {
-		return maxRepeat + 1, true
-	}
-	n, _ := strconv.Atoi(s)
-	return n, true
 }
 
 // element is what a bracket expression consists of.
@@ -73,6 +76,9 @@ type element struct {
 func (p *parser) bracket() (rx.Set, error) {
 	var set rx.Set
 	negated := p.eat("^")
+	if p.pos == len(p.src) {
+		return set, BadPat
+	}
 	for first := true; ; first = false {
 		if p.pos == len(p.src) {
 			return set, EBrack

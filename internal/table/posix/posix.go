@@ -53,6 +53,7 @@ func (e Error) Error() string { return string(e) }
 
 // The errors, under their names in regex.h.
 const (
+	BadPat   Error = "Invalid regular expression"
 	ECollate Error = "Invalid collation character"
 	ECType   Error = "Invalid character class name"
 	EEscape  Error = "Trailing backslash"
@@ -82,6 +83,7 @@ const (
 	alt
 	repeat // * + ?
 	braceOpen
+	braceClose
 	badEscape
 )
 
@@ -141,6 +143,8 @@ func (p *parser) plain(c byte, caret bool) kind {
 		return repeat
 	case c == '{':
 		return braceOpen
+	case c == '}':
+		return braceClose
 	case c == '(':
 		return open
 	case c == ')':
@@ -183,6 +187,8 @@ func (p *parser) escape() token {
 			return token{alt, c}
 		case '{':
 			return token{braceOpen, c}
+		case '}':
+			return token{braceClose, c}
 		case '+', '?':
 			return token{repeat, c}
 		}

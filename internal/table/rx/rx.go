@@ -38,17 +38,19 @@ var ErrTime = errors.New("match limit exceeded")
 type Program struct {
 	Linear  string // for Go's engine; empty: it cannot do that
 	Full    string // for the engine that backtracks
-	EndOnly bool   // Linear holds only for keys that do not end in a newline
-	Longest bool   // prefer the leftmost-longest match, where the engine can
 	Groups  int    // how many groups there are
+	Longest bool   // prefer the leftmost-longest match, where the engine can
+
+	EndOnly   bool // Linear holds only for keys that do not end in a newline
+	Uncertain bool // Linear matches the same keys, but groups can be others
 }
 
 // An Expression is a compiled regular expression.
 type Expression struct {
-	groups  int
-	linear  *regexp.Regexp // nil: use full
-	endOnly bool
-	full    func() (*regexp2.Regexp, error)
+	linear *regexp.Regexp // nil: use full
+	full   func() (*regexp2.Regexp, error)
+
+	program Program
 }
 
 // Compile compiles a program. An expression that is too large for Go's engine
@@ -57,7 +59,7 @@ func Compile(p Program) (*Expression, error) {
 	if len(p.Full) > maxExpression {
 		return nil, errors.New("regular expression is too large")
 	}
-	e := &Expression{groups: p.Groups, endOnly: p.EndOnly}
+	e := &Expression{program: p}
 	e.full = sync.OnceValues(func() (*regexp2.Regexp, error) { return compileFull(p.Full) })
 	if p.Linear != "" {
 		if re, err := regexp.Compile(p.Linear); err == nil {
@@ -90,17 +92,23 @@ func compileFull(expr string) (re *regexp2.Regexp, err error) {
 }
 
 // Groups returns how many groups the expression has.
-func (e *Expression) Groups() int { return e.groups }
+func (e *Expression) Groups() int { return e.program.Groups }
 
 // Match reports whether the key matches. With want above zero it also returns
 // the texts of the groups 0 to want, which are empty for groups that did not
 // take part.
 func (e *Expression) Match(key string, want int) (groups []string, matched bool, err error) {
-	if e.linear != nil && !(e.endOnly && strings.HasSuffix(key, "\n")) {
-		groups, matched = e.matchLinear(key, want)
-		return groups, matched, nil
+	if e.linear == nil || e.program.EndOnly && strings.HasSuffix(key, "\n") {
+		return e.matchFull(key, want)
 	}
-	return e.matchFull(key, want)
+	if want > 0 && e.program.Uncertain {
+		if _, matched = e.matchLinear(key, 0); !matched {
+			return nil, false, nil
+		}
+		return e.matchFull(key, want)
+	}
+	groups, matched = e.matchLinear(key, want)
+	return groups, matched, nil
 }
 
 func (e *Expression) matchLinear(key string, want int) ([]string, bool) {
