@@ -53,15 +53,11 @@ type Refusal struct {
 // statusNoLogin is the status of a login that failed on our side.
 const statusNoLogin = "4.7.0"
 
-// An authFailure is a session that is of no use because of its login.
-type authFailure struct{ failure Failure }
-
-func (e *authFailure) Error() string { return e.failure.Diagnosis.Reason }
-
-func noLogin(d dsn.Diagnosis) *authFailure { return &authFailure{Failure{Scope: Site, Diagnosis: d}} }
+// noLogin is the failure of a session that is of no use because of its login.
+func noLogin(d dsn.Diagnosis) *failureError { return &failureError{Failure{Scope: Site, Diagnosis: d}} }
 
 // authenticate logs in, if the server offers that, and if there is a login for
-// it. An error is an *authFailure, or that of the session.
+// it. An error is a *failureError, or that of the session.
 func (j *job) authenticate(ctx context.Context, s *session) error {
 	auth := j.d.opt.Auth
 	if auth == nil || len(s.Caps().AuthLists) == 0 {

@@ -117,13 +117,10 @@ func (d *Deliverer) sessionFailure(ep nexthop.Endpoint, err error) Failure {
 	var reply *lmtp.ReplyError
 	var conn *lmtp.ConnError
 	var local *lmtp.LocalError
-	var auth *authFailure
 	var known *failureError
 	switch {
 	case errors.As(err, &known):
 		return known.Failure
-	case errors.As(err, &auth):
-		return auth.failure
 	case errors.As(err, &reply):
 		return d.replyFailure(ep, reply)
 	case errors.As(err, &conn):
