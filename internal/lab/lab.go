@@ -296,7 +296,7 @@ func (l *Lab) Processes() []ProcessEvent {
 func (l *Lab) Reload() error { return l.master.newGeneration() }
 
 // settleTime is how long Retire waits for processes to say AVAIL.
-const settleTime = time.Second
+const settleTime = 5 * time.Second
 
 // Retire waits a little until every process has said AVAIL, closes the status
 // connection and waits until they are gone: the quiet end, for a look at the

@@ -22,6 +22,7 @@ type session struct {
 	dialog *Dialog
 
 	used     map[int]int
+	mail     bool   // MAIL FROM had a 2xx reply
 	accepted int    // recipients of the transaction with a 2xx reply
 	lastCode byte   // first digit of the last reply sent
 	goAhead  bool   // a 3xx reply was sent in the current block
@@ -66,8 +67,10 @@ func (s *session) keepBooks(command string) {
 	switch {
 	case isVerb(command, "RCPT") && s.lastCode == '2':
 		s.accepted++
-	case isVerb(command, "MAIL"), isVerb(command, "RSET"), isVerb(command, "LHLO"):
-		s.accepted = 0
+	case isVerb(command, "MAIL"):
+		s.mail, s.accepted = s.lastCode == '2', 0
+	case isVerb(command, "RSET"), isVerb(command, "LHLO"):
+		s.mail, s.accepted = false, 0
 	}
 }
 
@@ -97,7 +100,7 @@ func (s *session) body() {
 		}
 		if lineStart && bytes.Equal(piece, []byte(".\r\n")) {
 			s.event(onDot)
-			s.accepted = 0
+			s.mail, s.accepted = false, 0
 			return
 		}
 		lineStart = err == nil
@@ -144,6 +147,9 @@ func (s *session) friendly(event string) []string {
 	case "MAIL":
 		return []string{"250 2.1.0 Ok"}
 	case "RCPT":
+		if !s.mail {
+			return []string{"503 5.5.1 No MAIL"}
+		}
 		return []string{"250 2.1.5 Ok"}
 	case "DATA":
 		if s.accepted == 0 {

@@ -245,7 +245,7 @@ func (r *run) noteStatus(i int, res lab.Result, err error) {
 }
 
 // retireTime is what an idle agent gets to go away in.
-const retireTime = 5 * time.Second
+const retireTime = 15 * time.Second
 
 // finish lets the agent go and waits until the servers have seen it.
 func (r *run) finish(ctx context.Context) error {
