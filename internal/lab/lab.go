@@ -63,6 +63,7 @@ type Lab struct {
 	queue  string
 	config string
 
+	pki      pki
 	postlog  *postlog
 	services *services
 	master   *master

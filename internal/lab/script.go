@@ -44,6 +44,7 @@ import (
 //	hang          answers nothing more, but goes on reading
 //	stall         reads nothing more
 //	next          takes the next command without an answer
+//	tls NAME      a TLS handshake with one of Certificates, see startTLS
 type Script struct {
 	Listen        string // "unix", "tcp", "refused", "missing" or "stale"
 	Address       string // the IP address for "tcp" and "refused"
@@ -143,6 +144,8 @@ func parseStep(line, word, rest string) (Step, error) {
 	case "send":
 		text, err := sumText(rest)
 		return Step{Do: word, Text: text}, err
+	case "tls":
+		return Step{Do: word, Text: rest}, nil
 	case "wait":
 		d, err := time.ParseDuration(rest)
 		return Step{Do: word, Delay: d}, err

@@ -18,6 +18,7 @@ import (
 type Server struct {
 	name     string
 	script   *Script
+	certs    *Certificates
 	path     string // of a UNIX-domain socket, relative to the queue directory
 	address  *net.TCPAddr
 	ln       net.Listener
@@ -74,6 +75,12 @@ func (d *Dialog) Received() []byte {
 // directory.
 func (l *Lab) Serve(name string, script *Script) (*Server, error) {
 	s := &Server{name: name, script: script, conns: make(map[net.Conn]bool), changed: make(chan struct{})}
+	if script.usesTLS() {
+		var err error
+		if s.certs, err = l.Certificates(); err != nil {
+			return nil, fmt.Errorf("serve %s: %w", name, err)
+		}
+	}
 	if err := s.listen(l); err != nil {
 		return nil, fmt.Errorf("serve %s: %w", name, err)
 	}

@@ -92,6 +92,9 @@ func newServices(l *Lab) (*services, error) {
 	if err := s.listen("public", "cleanup", how, func(c net.Conn) { s.cleanup(c, how) }); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	if err := s.listen("private", "tlsmgr", l.opts.Behaviour["tlsmgr"], s.tlsmgrClient); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	how = l.opts.Behaviour["scache"]
 	if err := s.listen("private", "scache", how, func(c net.Conn) { s.scacheClient(c, how) }); err != nil {
 		return nil, errors.Join(err, s.close())

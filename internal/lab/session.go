@@ -190,6 +190,8 @@ func (s *session) do(step Step) {
 		s.hang()
 	case "stall":
 		s.stall()
+	case "tls":
+		s.startTLS(step.Text)
 	}
 }
 
