@@ -189,9 +189,10 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 			}
 			return nexthop.Dial(ctx, ep, dial)
 		},
-		Trace:    s.trace(inv, t, log),
-		Stopping: master.ErrStopping,
-		Log:      log,
+		Trace:        s.trace(inv, t, log),
+		ExtraLogging: s.Postlmtp.ExtraLogging,
+		Stopping:     master.ErrStopping,
+		Log:          log,
 	}, nil
 }
 

@@ -169,4 +169,7 @@ type TLS struct {
 type Postlmtp struct {
 	// Processes and paths.
 	ProcessConcurrency int // postlmtp_process_concurrency
+
+	// Logging.
+	ExtraLogging bool // postlmtp_extra_logging
 }

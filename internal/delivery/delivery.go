@@ -88,6 +88,9 @@ type Options struct {
 	Resolver Resolver
 	Dial     func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error)
 	Trace    func(req *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) // nil, or returns nil: no trace
+	// ExtraLogging logs hints after failed connections and warnings about
+	// unconfirmed mail, which Postfix does not have.
+	ExtraLogging bool
 	// Stopping is the cause of a context that ends because the process does.
 	Stopping error
 	Log      Logger

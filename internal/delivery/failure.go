@@ -168,7 +168,7 @@ func (j *job) remember(err error) {
 	if !errors.As(err, &hinted) {
 		return
 	}
-	if hint := hinted.Hint(); hint != "" && j.d.hints.due(hint) {
+	if hint := hinted.Hint(); hint != "" && j.d.opt.ExtraLogging && j.d.hints.due(hint) {
 		j.d.opt.Log.Infof("%s: hint: %s", j.req.QueueID, hint)
 	}
 }

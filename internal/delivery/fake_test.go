@@ -54,6 +54,7 @@ func newWorld(t *testing.T) *world {
 		Parse:           nexthop.Parser{MyHostname: "mail.example.com"}.Parse,
 		Resolver:        w,
 		Dial:            w.dial,
+		ExtraLogging:    true,
 		Stopping:        errStopping,
 		Log:             w,
 	}

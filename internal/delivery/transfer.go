@@ -262,7 +262,7 @@ func (x *transfer) failed(err error) {
 func (x *transfer) warnUnconfirmed(err error) {
 	var conn *lmtp.ConnError
 	open := x.open()
-	if errors.As(err, &conn) && conn.Ambiguous() && len(open) > 0 {
+	if x.j.d.opt.ExtraLogging && errors.As(err, &conn) && conn.Ambiguous() && len(open) > 0 {
 		x.j.d.opt.Log.Warningf("%s: unconfirmed: %s did not answer the end of the message for %d of %d recipients; "+
 			"they may have it already, and will get it again",
 			x.j.req.QueueID, x.s.endpoint.Relay(), len(open), len(x.offered))
