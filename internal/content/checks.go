@@ -40,6 +40,9 @@ func (e *CheckError) Error() string { return "smtp " + e.Where + " checks lookup
 // Unwrap returns the cause.
 func (e *CheckError) Unwrap() error { return e.Err }
 
+// Partial says that the server gets what was written before.
+func (e *CheckError) Partial() bool { return true }
+
 func (c *Checks) headers() bool {
 	return c.Header != nil || c.MIMEHeader != nil || c.NestedHeader != nil
 }

@@ -87,6 +87,12 @@ func Copy(dst io.Writer, src *queuefile.Records, o Options) (Stats, error) {
 		first = m
 	}
 	err := copyRecords(first, src, o.Prepend)
+	var check *CheckError
+	if errors.As(err, &check) { // as Postfix does; the connection is closed then
+		if werr := w.flush(); werr != nil {
+			err = werr
+		}
+	}
 	if err == nil {
 		err = w.flush()
 	}

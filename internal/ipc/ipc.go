@@ -101,6 +101,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Cause words the cause as strerror(3) does.
+func (e *Error) Cause() string { return cause(e.Err) }
+
 // cause words an error as strerror(3) does, without the names that package net
 // puts around it.
 func cause(err error) string {

@@ -89,6 +89,10 @@ func (a *attempt) content(ctx context.Context) error {
 	err := t.Body(b)
 	b.complete()
 	if b.err == nil && err != nil {
+		var partial interface{ Partial() bool }
+		if errors.As(err, &partial) && partial.Partial() {
+			b.flush() //nolint:errcheck // the message is given up
+		}
 		return s.fail(StageBody, &errLocal{err})
 	}
 	if b.err == nil && t.PauseBeforeDot > 0 {

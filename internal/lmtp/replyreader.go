@@ -124,7 +124,7 @@ func (r *replyReader) read() (Reply, error) {
 	for {
 		raw, err := r.line()
 		if err != nil {
-			return Reply{}, err
+			return Reply{Malformed: reply.Malformed}, err
 		}
 		if r.consumed-start > maxReplyBytes {
 			return Reply{}, ErrReplyTooLong

@@ -77,7 +77,9 @@ type Transaction struct {
 	// Body writes the content as it goes over the wire: lines that end in
 	// CRLF, dots doubled, no final dot. When it fails because w failed, the
 	// error that it returns does not matter; any other error becomes a
-	// LocalError. It is not called for a probe, nor if no recipient is left.
+	// LocalError; if it has a method Partial() bool that says so, what was
+	// written before is still sent off. It is not called for a probe, nor if no
+	// recipient is left.
 	Body func(w io.Writer) error
 	// PauseBeforeDot is the PIX workaround delay_dotcrlf: content is sent off,
 	// and so much later the final dot.

@@ -16,6 +16,7 @@ package notice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -85,9 +86,15 @@ func (p *Poster) Post(ctx context.Context, server string, transcript []string) {
 	err := ipc.Post(ctx, p.opt.Service, p.opt.Timeout, p.opt.Flags, func(queueID string) []ipc.Record {
 		return p.compose(queueID, server, transcript, now)
 	})
-	if err != nil {
+	var refused *ipc.PostError
+	var failed *ipc.Error
+	switch {
+	case err == nil || errors.As(err, &refused): // cleanup(8) says itself what it does not like
+	case errors.As(err, &failed) && failed.Step == ipc.Connect:
 		p.opt.Log.Warningf("%v", err)
-		p.opt.Log.Warningf("postmaster notify: the transcript of the session with %s is lost", server)
+		p.opt.Log.Warningf("postmaster notify: %s", failed.Cause())
+	default:
+		p.opt.Log.Warningf("postmaster notify: %v", err)
 	}
 }
 
