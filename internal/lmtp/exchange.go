@@ -128,7 +128,7 @@ func (s *Session) runOne(handle func(command, Reply)) error {
 	return nil
 }
 
-// A groupWriter writes a group while its replies are read.
+// A groupWriter writes a group; a long one while its replies are read.
 type groupWriter struct {
 	begun atomic.Int64 // offset up to which the group was handed to the kernel, or is being so
 	done  chan struct{}
@@ -138,7 +138,11 @@ type groupWriter struct {
 func (s *Session) startWriter() *groupWriter {
 	w := &groupWriter{done: make(chan struct{})}
 	s.wire.setOverlap(true)
-	go w.write(s)
+	if s.wire.kernel && len(s.out) <= chunkSize {
+		w.write(s) // a socket's buffers take that much at once
+	} else {
+		go w.write(s)
+	}
 	return w
 }
 

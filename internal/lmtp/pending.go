@@ -30,3 +30,9 @@ func peek(raw syscall.RawConn) bool {
 	})
 	return err == nil && n > 0
 }
+
+// isSocket tells whether a connection is one of the system's, with buffers.
+func isSocket(conn net.Conn) bool {
+	_, ok := conn.(syscall.Conn)
+	return ok
+}

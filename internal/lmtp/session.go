@@ -49,6 +49,7 @@ func Open(ctx context.Context, conn net.Conn, opt Options) (*Session, error) {
 		wire: &wire{
 			Conn:    conn,
 			pending: pendingFunc(conn),
+			kernel:  isSocket(conn),
 			perReq:  opt.Timeouts.PerRequestDeadline,
 		},
 	}

@@ -22,6 +22,7 @@ const writerSlack = 10 * time.Second
 type wire struct {
 	net.Conn
 	pending func() bool // bytes wait in the kernel; nil is unknown
+	kernel  bool        // a socket, which takes a few KB without waiting for the peer
 
 	nonblock bool // reads return at once; only the reader touches it
 

@@ -52,20 +52,18 @@ func (e *engine) next(lock *acceptLock) (net.Conn, error) {
 				listeners = nil
 			}
 		}
-		fds := append([]int{e.wake.fd, statusSocket}, listeners...)
-		ready, err := wait(fds, earliest(idleEnd, again))
+		ready, err := e.wake.wait(append([]int{statusSocket}, listeners...), earliest(idleEnd, again))
 		if err != nil {
 			return nil, err
 		}
-		e.wake.clear()
 		if e.stopping() {
 			return nil, nil
 		}
-		if ready[1] {
+		if ready[0] {
 			e.trace("master disconnect -- exiting")
 			return nil, nil
 		}
-		i := slices.Index(ready[2:], true)
+		i := slices.Index(ready[1:], true)
 		if i < 0 {
 			if !idleEnd.IsZero() && !time.Now().Before(idleEnd) {
 				e.trace("idle timeout -- exiting")
@@ -89,13 +87,13 @@ func (e *engine) next(lock *acceptLock) (net.Conn, error) {
 // process that leaves meanwhile leaves the goroutine behind.
 type acceptLock struct {
 	fd      int // -1: no lock is used
-	wake    *waker
+	wake    *watcher
 	pending bool
 	held    bool
 	result  chan error
 }
 
-func newAcceptLock(file *os.File, wake *waker) *acceptLock {
+func newAcceptLock(file *os.File, wake *watcher) *acceptLock {
 	l := &acceptLock{fd: -1, wake: wake, result: make(chan error, 1)}
 	if file != nil {
 		l.fd = int(file.Fd())

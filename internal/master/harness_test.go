@@ -294,8 +294,15 @@ func watch(t *testing.T, pid int) (gone func()) {
 	return func() {
 		t.Helper()
 		defer unix.Close(fd)
-		if ready, err := wait([]int{fd}, time.Now().Add(patience)); err != nil || !ready[0] {
-			t.Fatalf("process %d does not exit: %v", pid, err)
+		set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for end := time.Now().Add(patience); ; {
+			n, err := unix.Poll(set, int(time.Until(end).Milliseconds()))
+			if n == 1 {
+				return
+			}
+			if err != unix.EINTR || time.Now().After(end) {
+				t.Fatalf("process %d does not exit: %v", pid, err)
+			}
 		}
 	}
 }

@@ -65,7 +65,7 @@ func Serve(ctx context.Context, s Settings, handle Handler) error {
 	if s.StopGrace <= 0 {
 		s.StopGrace = DefaultStopGrace
 	}
-	wake, err := newWaker()
+	wake, err := newWatcher()
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ type engine struct {
 	inv    Invocation
 	handle Handler
 	stop   context.Context // cancelled by SIGTERM
-	wake   *waker
+	wake   *watcher
 	ended  chan ending
 	again  time.Time // no accept before it: the last one has failed
 }

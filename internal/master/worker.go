@@ -67,29 +67,27 @@ func (w *worker) run() error {
 
 // turn waits for an event and acts upon it.
 func (w *worker) turn() error {
-	fds := []int{w.wake.fd}
-	var listeners []int
+	var fds, listeners []int
 	var deadline time.Time
 	if !w.draining {
-		fds = append(fds, statusSocket, w.control) // poll(2) passes over -1
+		fds = append(fds, statusSocket, w.control)
 		if w.active < w.Bound {
 			listeners, deadline = w.listening()
 		}
 		deadline = earliest(deadline, w.idleEnd())
 	}
-	ready, err := wait(append(fds, listeners...), deadline)
+	ready, err := w.wake.wait(append(fds, listeners...), deadline)
 	if err != nil {
 		return err
 	}
-	w.wake.clear()
 	if w.draining || w.stopping() {
 		return nil
 	}
-	if ready[1] {
+	if ready[0] {
 		w.drain("master disconnect -- no more requests")
 		return nil
 	}
-	if ready[2] {
+	if ready[1] {
 		w.drain("parent process is gone -- no more requests")
 		return nil
 	}
@@ -174,6 +172,7 @@ func (w *worker) drain(why string) {
 		w.trace("%s", why)
 	}
 	for _, fd := range w.inv.listeners() {
+		w.wake.forget(fd)
 		_ = unix.Close(fd)
 	}
 	if w.control < 0 {
@@ -185,6 +184,7 @@ func (w *worker) drain(why string) {
 	if !w.inv.keepsStderr() {
 		_ = unix.Dup2(0, 2)
 	}
+	w.wake.forget(w.control)
 	_ = unix.Close(w.control)
 	w.control = -1
 }

@@ -40,8 +40,7 @@ func (f *File) MarkDone(offset int64) error {
 		return fmt.Errorf("mark recipient done in %s: no recipient record at offset %d (found byte %#02x)",
 			f.path, offset, b[0])
 	}
-	b[0] = TypeDone
-	if _, err := f.f.WriteAt(b[:], offset); err != nil {
+	if err := f.f.writeByte(TypeDone, offset); err != nil {
 		return fmt.Errorf("mark recipient done in %s: %w", f.path, err)
 	}
 	return nil
@@ -51,7 +50,7 @@ func (f *File) MarkDone(offset int64) error {
 // move it to the corrupt queue, provided that the final status of the request
 // is not zero. The process needs the effective uid of mail_owner.
 func (f *File) MarkCorrupt() error {
-	if err := f.f.Chmod(corruptMode); err != nil {
+	if err := f.f.chmod(corruptMode); err != nil {
 		return fmt.Errorf("mark queue file %s as corrupt: %w", f.path, err)
 	}
 	return nil

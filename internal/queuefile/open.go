@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,7 +54,7 @@ type Info struct {
 
 // File is an open, locked queue file.
 type File struct {
-	f    *os.File
+	f    descriptor
 	path string
 	info Info
 }
@@ -70,28 +69,27 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	f, err := openDescriptor(path)
 	if err != nil {
 		return nil, fmt.Errorf("open queue file: %w", err)
 	}
 	file, err := lockAndCheck(f, path, before)
 	if err != nil {
-		f.Close()
+		f.close()
 		return nil, err
 	}
 	return file, nil
 }
 
-func lockAndCheck(f *os.File, path string, before *unix.Stat_t) (*File, error) {
-	fd := int(f.Fd())
-	after, err := check(path, func(st *unix.Stat_t) error { return unix.Fstat(fd, st) })
+func lockAndCheck(f descriptor, path string, before *unix.Stat_t) (*File, error) {
+	after, err := check(path, func(st *unix.Stat_t) error { return unix.Fstat(int(f), st) })
 	if err != nil {
 		return nil, err
 	}
 	if after.Dev != before.Dev || after.Ino != before.Ino {
 		return nil, fmt.Errorf("open queue file %s: replaced while opening it", path)
 	}
-	err = ignoringEINTR(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
+	err = ignoringEINTR(func() error { return unix.Flock(int(f), unix.LOCK_SH|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, fmt.Errorf("lock queue file %s: %w", path, ErrLocked)
 	}
@@ -128,7 +126,7 @@ func (f *File) Path() string { return f.path }
 func (f *File) Info() Info { return f.info }
 
 // Close closes the file and drops the lock.
-func (f *File) Close() error { return f.f.Close() }
+func (f *File) Close() error { return f.f.close() }
 
 func ignoringEINTR(call func() error) error {
 	for {

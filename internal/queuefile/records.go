@@ -73,6 +73,7 @@ func (e *ReadError) Unwrap() error { return e.Err }
 // fails in the same way until Reset.
 type Records struct {
 	src      io.ReaderAt
+	size     int64 // of src, 0 if unknown: nothing is read beyond it
 	buf      []byte
 	base     int64 // offset in the file of buf[0]
 	pos, end int   // what is unread in buf
@@ -90,8 +91,10 @@ type Records struct {
 // Records returns an iterator that starts at offset, which must be the start
 // of a record.
 func (f *File) Records(offset int64) *Records {
-	size := min(max(f.info.Size, minBufferSize), bufferSize)
-	return newRecords(f.f, offset, int(size))
+	size := min(max(f.info.Size-offset, minBufferSize), bufferSize)
+	r := newRecords(f.f, offset, int(size))
+	r.size = f.info.Size
+	return r
 }
 
 // NewRecords returns an iterator over any source of queue file bytes.
@@ -107,7 +110,7 @@ func newRecords(src io.ReaderAt, offset int64, size int) *Records {
 
 // Reset starts again at another offset, with the same buffer.
 func (r *Records) Reset(offset int64) {
-	*r = Records{src: r.src, buf: r.buf, raw: r.raw, base: offset}
+	*r = Records{src: r.src, size: r.size, buf: r.buf, raw: r.raw, base: offset}
 }
 
 // Next returns the next record: pointers are followed, padding is skipped, and
@@ -287,6 +290,9 @@ func (r *Records) fill(n int) error {
 	r.end -= r.pos
 	r.pos = 0
 	for r.end < n {
+		if r.size > 0 && r.base+int64(r.end) >= r.size {
+			return nil
+		}
 		m, err := r.src.ReadAt(r.buf[r.end:], r.base+int64(r.end))
 		r.end += m
 		if err == io.EOF {
