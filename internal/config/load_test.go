@@ -224,6 +224,11 @@ func TestInstalledVersion(t *testing.T) {
 		{"mail_version=%s\x00mail_version=\x00mail_version=3.12-20260821", "3.12-20260821"},
 		{"mail_version=x", ""},
 		{"", ""},
+		{"\x7fELF\x00start\x003.11.7\x00GLIBC_2.4\x00127.0.0.1\x003.11.7\x00", "3.11.7"},
+		{"x\x003.12-20260821\x00", "3.12-20260821"},
+		{"x\x003.12-20260821-nonprod\x00", "3.12-20260821-nonprod"},
+		{"x\x003.11.0-RC1\x00", "3.11.0-RC1"},
+		{"x\x003.11.7\x002.34\x00", ""}, // which of them?
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "master"), []byte(test.program), 0o600); err != nil {
 			t.Fatal(err)
