@@ -128,7 +128,7 @@ func (a *attempt) envelope() error {
 	if a.mail != nil {
 		return a.refusal(StageMail, *a.mail)
 	}
-	a.releaseRejected()
+	a.release()
 	return err
 }
 
@@ -227,17 +227,6 @@ func (a *attempt) release() {
 		if h.reply.Success() {
 			a.settle(h.rcpt, h.reply)
 		} else {
-			a.reject(h)
-		}
-	}
-	a.held = nil
-}
-
-// releaseRejected is release where the dialog broke off in the envelope: the
-// success of RCPT TO decides a probe only if the dialog went on.
-func (a *attempt) releaseRejected() {
-	for _, h := range a.held {
-		if !h.reply.Success() {
 			a.reject(h)
 		}
 	}
