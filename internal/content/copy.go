@@ -87,8 +87,8 @@ func Copy(dst io.Writer, src *queuefile.Records, o Options) (Stats, error) {
 		first = m
 	}
 	err := copyRecords(first, src, o.Prepend)
-	var check *CheckError
-	if errors.As(err, &check) { // as Postfix does; the connection is closed then
+	var partial interface{ Partial() bool }
+	if errors.As(err, &partial) && partial.Partial() { // as Postfix does; the connection is closed then
 		if werr := w.flush(); werr != nil {
 			err = werr
 		}

@@ -4,16 +4,16 @@
 //
 // # The path of a record
 //
-//	queuefile.Records -> [MIME stage] -> wire writer -> io.Writer
+//	queuefile.Records -> [MIME stage [-> editor]] -> wire writer -> io.Writer
 //
 // The wire writer joins the parts of long lines, completes the last line,
 // breaks lines at lmtp_line_length_limit, and adds dots. It is all there is in
-// the usual case. The MIME stage is in the path only when the message must go
-// out as 7-bit text (8BITMIME is not offered): it parses the message into
-// headers and body lines, rewrites what is 8-bit into quoted-printable, and
-// hands on headers and body lines as separate events. Checks and rewriting of
-// headers and body lines belong between the two: an implementation of sink
-// that wraps another one.
+// the usual case. The MIME stage is in the path when the message must go out as
+// 7-bit text (8BITMIME is not offered), is checked, or has addresses rewritten:
+// it parses the message into headers and body lines, makes what is 8-bit
+// quoted-printable, and hands on headers and body lines as separate events. The
+// editor applies lmtp_header_checks and the like to these, and
+// lmtp_generic_maps to the addresses of the message's own header.
 //
 // # Contract
 //
@@ -25,20 +25,26 @@
 // # Failure policy
 //
 // Errors say whose fault it is: [*WriteError] the server or the connection,
-// [*BadRecordError] the queue file, [*MIMEError] the message, anything else
-// ([*queuefile.ReadError]) the machine. After any error the rest of the output
-// is dropped, and the transaction must be abandoned without a final dot.
+// [*BadRecordError] the queue file, [*MIMEError] the message,
+// [*CheckError] and [*GenericError] our tables, anything else
+// ([*queuefile.ReadError]) the machine. After any error the transaction must be
+// abandoned without a final dot. What was written before goes out if the error
+// says so (Partial), and is dropped otherwise; that is as in Postfix.
 //
 // # Known differences from Postfix
 //
 // A line feed within a record, which cleanup(8) never writes, ends a line
 // here; Postfix sends it bare, which some servers take for a line end and
-// others do not. A lmtp_line_length_limit of 1, with which Postfix never
-// comes to an end, counts as 2.
+// others do not: text that PREPEND puts in may have one, from a folded header.
+// A lmtp_line_length_limit of 1, with which Postfix never comes to an end,
+// counts as 2. A header that REPLACE gives another name has its addresses
+// rewritten if that is the name of an address header; Postfix cuts it up at the
+// length of the old name.
 //
 // # Known limits
 //
 // Headers are not converted: an 8-bit header stays 8-bit. Text without MIME
 // headers is 7-bit by definition, and is not converted either. The MIME stage
-// cuts off headers that are longer than header_size_limit.
+// cuts off headers that are longer than header_size_limit. A header or line is
+// checked as far as its first NUL byte.
 package content

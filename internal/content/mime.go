@@ -13,6 +13,9 @@ type MIMEError struct{ Status, Text string }
 
 func (e *MIMEError) Error() string { return e.Text }
 
+// Partial says that the server gets what was written before.
+func (e *MIMEError) Partial() bool { return true }
+
 // Content types and transfer encodings, as far as conversion depends on them.
 type (
 	contentType    int

@@ -10,8 +10,7 @@
 //	user+ext, user    the user, if domain is local to this machine
 //	@domain           the domain
 //
-// An address is looked up in quoted form and, where that makes a difference,
-// without quotes. All but the first are looked up only in tables whose keys are
+// An address is looked up in quoted form: "a b"@domain. All but the first are looked up only in tables whose keys are
 // fixed: a pattern sees the whole address.
 //
 // # Result

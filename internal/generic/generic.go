@@ -147,16 +147,13 @@ func (l *lookup) exactly(find finder, key, extension string) {
 	}
 }
 
-// quoted tries a key in quoted form, and then as it is.
+// quoted tries a key in quoted form.
 func (l *lookup) quoted(find finder, quote func(string) string, key, extension string) {
 	external := quote(key)
 	if external == "" {
 		external = `""`
 	}
 	l.exactly(find, external, extension)
-	if external != key {
-		l.exactly(find, key, extension)
-	}
 }
 
 // crunch makes addresses of what the tables have.
