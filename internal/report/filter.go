@@ -8,7 +8,7 @@ type Filter func(status, reason string) (newStatus, newReason string, ok bool)
 
 // Lookup makes a Filter of a table: the key is the code and the text with a
 // space between, the value is a code, which a text may follow. A value without
-// a text makes the new text empty. A value without a code has no effect but a
+// a text leaves the text as it is. A value without a code has no effect but a
 // warning.
 func Lookup(find func(key string) (value string, ok bool)) Filter {
 	return func(status, reason string) (string, string, bool) {
@@ -43,7 +43,10 @@ func (r *Reporter) filtered(d dsn.Diagnosis) dsn.Diagnosis {
 		r.options.Log.Warningf("smtp_delivery_status_filter: bad status code: %s", status)
 		return d
 	}
-	d.Status, d.Reason = status, reason
+	d.Status = status
+	if reason != "" {
+		d.Reason = reason
+	}
 	switch class {
 	case dsn.Transient:
 		d.Action = "delayed"

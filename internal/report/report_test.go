@@ -85,8 +85,8 @@ func TestColumns(t *testing.T) {
 			"warning: smtp_delivery_status_filter: bad status code: 5.5.5 new",
 			"log 2.1.1 sent (text)"}},
 		{name: "bounce, filter", column: bounce, options: filter("5.5.5", ""), want: final, events: []string{
-			"bounce 0 5.5.5 failed ",
-			"log 5.5.5 bounced ()"}},
+			"bounce 0 5.5.5 failed text",
+			"log 5.5.5 bounced (text)"}},
 		{name: "bounce, filter to defer", column: bounce, options: filter("4.4.4", "new"), want: stays, events: []string{
 			"defer 0 4.4.4 delayed new",
 			"log 4.4.4 deferred (new)"}},
