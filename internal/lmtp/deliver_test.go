@@ -349,6 +349,21 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// A probe whose dialog breaks off: who was answered before has that answer.
+func TestProbeBrokenOff(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		s := &fakeServer{keywords: []string{"PIPELINING"}}
+		s.rcpt = func(i int) string { return []string{"", "550 5.1.1 no", doClose}[i] }
+		tr := newTransaction(3)
+		tr.Probe, tr.Body = ProbeRcpt, nil
+		res := deliver(t, s, 64, tr, nil)
+		var conn *ConnError
+		if !errors.As(res.err, &conn) || conn.Stage != StageRcpt || len(conn.Unsettled) != 1 || conn.Unsettled[0] != 2 {
+			t.Errorf("error %v, unsettled %v", res.err, conn)
+		}
+	})
+}
+
 func TestErrorText(t *testing.T) {
 	for _, tc := range []struct {
 		err  error
