@@ -98,6 +98,9 @@ func (r *run) logFacet() string {
 		if len(text) > cutLogLine {
 			text = text[:cutLogLine] + "..." // where the agent cuts it depends on the delays
 		}
+		if !utf8.ValidString(text) {
+			text = strconv.Quote(text)
+		}
 		if line.Tag != "postfix/lmtp" {
 			text = line.Tag + ": " + text
 		}
