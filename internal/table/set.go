@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"postlmtp/internal/table/proxymap"
+	"postlmtp/internal/table/remote"
 )
 
 // A Logger takes what Postfix would log about tables. *maillog.Logger is one.
@@ -25,9 +28,10 @@ type Options struct {
 	UTF8          bool // smtputf8_enable: honour the flag UTF8, fold all letters
 	OpenErrorsEnd bool // daemon_table_open_error_is_fatal: Open returns errors
 
-	ProxymapSocket string        // path of the socket of proxymap(8); empty: private/proxymap
-	InstanceFlags  bool          // proxymap(8) is that of Postfix 3.11 or later
-	Timeout        time.Duration // ipc_timeout, for proxymap(8); 0: an hour
+	ProxymapSocket  string        // path of the socket of proxymap(8); empty: private/proxymap
+	ProxymapService string        // proxymap_service_name, for the log; empty: proxymap
+	InstanceFlags   bool          // expect the proxymap(8) of Postfix 3.11 or later
+	Timeout         time.Duration // ipc_timeout, for proxymap(8); 0: an hour
 
 	SocketmapMaxReply int // socketmap_max_reply_size, bytes; 0: 100000
 	SocketmapMaxQuery int // socketmap_max_query_size, bytes; 0: no limit
@@ -40,6 +44,8 @@ type Set struct {
 	mu     sync.Mutex
 	tables map[string]*instance // by type, name and flags
 	files  []watched            // in the order of their opening
+	links  map[string]*remote.Link
+	proxy  *proxymap.Client
 }
 
 // NewSet returns a Set without tables.
@@ -47,7 +53,7 @@ func NewSet(opt Options) *Set {
 	if opt.Log == nil {
 		opt.Log = silent{}
 	}
-	return &Set{opt: opt, tables: make(map[string]*instance)}
+	return &Set{opt: opt, tables: make(map[string]*instance), links: make(map[string]*remote.Link)}
 }
 
 // Options returns the options of the Set, for packages that build on it.
@@ -158,12 +164,19 @@ func (s *Set) Close() error {
 			all = append(all, t.backend.close())
 		}
 	}
+	for _, link := range s.links {
+		all = append(all, link.Close())
+	}
+	if s.proxy != nil {
+		all = append(all, s.proxy.Close())
+	}
 	for _, f := range s.files {
 		if err := f.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 			all = append(all, err)
 		}
 	}
-	s.tables, s.files = make(map[string]*instance), nil
+	s.tables, s.links = make(map[string]*instance), make(map[string]*remote.Link)
+	s.files, s.proxy = nil, nil
 	return errors.Join(all...)
 }
 

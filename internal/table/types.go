@@ -19,6 +19,12 @@ func opener(kind string) func(*opening) (*backend, error) {
 		return openLMDB
 	case "cdb":
 		return openCDB
+	case "socketmap":
+		return openSocketmap
+	case "tcp":
+		return openTCP
+	case "proxy":
+		return openProxy
 	case "static":
 		return openStatic
 	case "inline":
