@@ -63,6 +63,7 @@ func (s *settings) policyOptions(log *maillog.Logger) tlspolicy.Options {
 		// Since Postfix 3.6 OpenSSL compares names, and the parameter means
 		// nothing any more.
 		MultiLabelWildcard: s.TLS.WildcardMatchesMultipleLabels && !s.release.AtLeast(3, 6),
+		TrustMismatched:    s.release.AtLeast(3, 11),
 		DefaultDigest: s.release.AtLeast(3, 6) && !s.IsSet("lmtp_tls_fingerprint_digest") &&
 			strings.EqualFold(s.LMTP.TLSFingerprintDigest, "md5"),
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 )
 
 const maxKeyFile = 1 << 20
@@ -21,8 +22,7 @@ func (e *Engine) loadCertificates() ([]*tls.Certificate, bool) {
 		for _, file := range splitWords(o.ChainFiles, ", \t\r\n") {
 			certs, err := readChains(file)
 			if err != nil {
-				o.Log.Warningf("error loading chain from %s: %v", file, err)
-				o.Log.Warningf("error loading private keys and certificates from: %s: disabling TLS support", o.ChainFiles)
+				o.Log.Warningf("%v", chainError(file, err))
 				return nil, false
 			}
 			all = append(all, certs...)
@@ -42,6 +42,15 @@ func (e *Engine) loadCertificates() ([]*tls.Certificate, bool) {
 			o.Log.Warningf("DSA certificates are not supported: lmtp_tls_dcert_file = %s: disabling TLS support", f.cert)
 			return nil, false
 		}
+		if f.key == "" || f.key == f.cert {
+			certs, err := readChains(f.cert)
+			if err != nil {
+				o.Log.Warningf("%v", chainError(f.cert, err))
+				return nil, false
+			}
+			all = append(all, certs...)
+			continue
+		}
 		c, err := readPair(f.cert, f.key)
 		if err != nil {
 			o.Log.Warningf("cannot get %s %s: disabling TLS support", f.kind, err)
@@ -54,9 +63,6 @@ func (e *Engine) loadCertificates() ([]*tls.Certificate, bool) {
 
 // readPair reads a certificate with its chain, and its key.
 func readPair(certFile, keyFile string) (*tls.Certificate, error) {
-	if keyFile == "" {
-		keyFile = certFile
-	}
 	certText, err := readFile(certFile, maxKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("certificate from file \"%s\": %w", certFile, unwrapPath(err))
@@ -134,11 +140,33 @@ func (e *Engine) clientCertificate(info *tls.CertificateRequestInfo) *tls.Certif
 	return &tls.Certificate{}
 }
 
-// unwrapPath takes the file's name off an error that stands behind it anyway.
+// chainError words the failure to read a file with a key and a chain.
+func chainError(file string, err error) error {
+	if errors.As(err, new(syscall.Errno)) {
+		return fmt.Errorf("error opening chain file: %s: %w", file, err)
+	}
+	return fmt.Errorf("error loading chain from %s: %w: disabling TLS support", file, err)
+}
+
+// unwrapPath takes the file's name off an error that stands behind it anyway,
+// and words it as strerror(3) does.
 func unwrapPath(err error) error {
 	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &errno):
+		return errnoError{errno}
+	case errors.As(err, &pathErr):
 		return pathErr.Err
 	}
 	return err
 }
+
+type errnoError struct{ errno syscall.Errno }
+
+func (e errnoError) Error() string {
+	text := e.errno.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func (e errnoError) Unwrap() error { return e.errno }

@@ -7,7 +7,10 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 )
 
@@ -92,6 +95,9 @@ func (h *Handshake) prepare() {
 	p, log := h.policy, h.engine.opt.Log
 	peer := p.target.peer()
 	switch p.Level {
+	case Fingerprint:
+		h.prepareFingerprints()
+		return
 	case DANE, DANEOnly:
 		for _, r := range p.tlsa {
 			if r.usable() {
@@ -117,6 +123,26 @@ func (h *Handshake) prepare() {
 	}
 	h.references = p.referenceNames(log)
 	h.hopeless = h.hopeless || h.references == nil
+}
+
+// prepareFingerprints warns of fingerprints that the digest cannot make. Postfix
+// has them as TLSA records of a type of its own.
+func (h *Handshake) prepareFingerprints() {
+	log, peer := h.engine.opt.Log, h.policy.target.peer()
+	size := len(h.engine.digest(nil))
+	h.hopeless = true
+	for _, d := range slices.Backward(h.policy.digests) {
+		if len(d) == size {
+			h.hopeless = false
+			continue
+		}
+		for _, selector := range []byte{selectorSPKI, selectorCert} {
+			log.Warningf("%s: unusable TLSA RR: %v", peer, tlsa{usageEE, selector, matchPrivate, string(d)})
+		}
+	}
+	if h.hopeless {
+		log.Warningf("%s: all fingerprints unusable", peer)
+	}
 }
 
 // sessionCache keeps the tickets of servers under one policy. A ticket is never
@@ -150,7 +176,11 @@ func (h *Handshake) SentCertificate() bool { return h.sentCert != nil && h.sentC
 
 // Failed logs a handshake that did not work.
 func (h *Handshake) Failed(err error) {
-	h.engine.opt.Log.Infof("SSL_connect error to %s: %s", h.policy.target.peer(), printable(err.Error()))
+	text := printable(err.Error())
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		text = "lost connection"
+	}
+	h.engine.opt.Log.Infof("SSL_connect error to %s: %s", h.policy.target.peer(), text)
 }
 
 // Done logs a handshake that worked, as far as lmtp_tls_loglevel asks for it, and
@@ -241,9 +271,9 @@ func keyExchange(id tls.CurveID) string {
 		return ""
 	case tls.CurveP256, tls.CurveP384, tls.CurveP521:
 		return map[tls.CurveID]string{
-			tls.CurveP256: " key-exchange ECDHE (P-256)",
-			tls.CurveP384: " key-exchange ECDHE (P-384)",
-			tls.CurveP521: " key-exchange ECDHE (P-521)",
+			tls.CurveP256: " key-exchange ECDHE (prime256v1)",
+			tls.CurveP384: " key-exchange ECDHE (secp384r1)",
+			tls.CurveP521: " key-exchange ECDHE (secp521r1)",
 		}[id]
 	}
 	return " key-exchange " + id.String()
@@ -256,8 +286,13 @@ func signature(side string, key any) string {
 	case *rsa.PublicKey:
 		return fmt.Sprintf(" %s-signature RSA-PSS (%d bits)", side, k.N.BitLen())
 	case *ecdsa.PublicKey:
-		digest := map[int]string{256: "SHA256", 384: "SHA384", 521: "SHA512"}[k.Params().BitSize]
-		return fmt.Sprintf(" %s-signature ECDSA (%s) %s-digest %s", side, k.Params().Name, side, digest)
+		switch k.Params().BitSize { // RFC 8446 section 4.2.3
+		case 256:
+			return fmt.Sprintf(" %s-signature ECDSA (prime256v1) %s-digest SHA256", side, side)
+		case 384:
+			return fmt.Sprintf(" %s-signature ECDSA (secp384r1) %s-digest SHA384", side, side)
+		}
+		return fmt.Sprintf(" %s-signature ECDSA (secp521r1) %s-digest SHA512", side, side)
 	case ed25519.PublicKey:
 		return fmt.Sprintf(" %s-signature ED25519", side)
 	}

@@ -39,7 +39,7 @@ func (e *Engine) loadTrust() (trust, bool) {
 	}
 	if err := t.load(o.CAFile, o.CAPath); err != nil {
 		o.Log.Infof("cannot load Certification Authority data, %s: disabling TLS support", caNames(o.CAFile, o.CAPath))
-		o.Log.Warningf("%v", err)
+		o.Log.Warningf("%s: %v", caNames(o.CAFile, o.CAPath), unwrapPath(err))
 		return t, false
 	}
 	return t, true

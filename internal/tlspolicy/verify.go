@@ -51,9 +51,9 @@ func (h *Handshake) judge(chain []*x509.Certificate) Verdict {
 }
 
 const (
-	noMatch    = "server certificate verification failed for %s: num=65:No matching DANE TLSA records"
-	notTrusted = "certificate verification failed for %s: not trusted by local or TLSA policy"
-	wrongName  = "server certificate verification failed for %s: num=62:hostname mismatch"
+	noMatch      = "server certificate verification failed for %s: num=65:no matching DANE TLSA records"
+	wrongName    = "server certificate verification failed for %s: num=62:hostname mismatch"
+	wrongAddress = "server certificate verification failed for %s: num=64:IP address mismatch"
 )
 
 func (h *Handshake) judgeFingerprint(v *Verdict, leaf *x509.Certificate) {
@@ -83,7 +83,7 @@ func (h *Handshake) judgeDANE(v *Verdict, chain []*x509.Certificate) {
 	}
 	h.judgeChain(v, chain, danePool(h.tlsa, chain), nil)
 	if !v.Trusted && isUnknownAuthority(v.reason) {
-		v.reason = notTrusted
+		v.reason = noMatch
 	}
 }
 
@@ -95,7 +95,7 @@ func (h *Handshake) judgeAnchors(v *Verdict, chain []*x509.Certificate) {
 	}
 	h.judgeChain(v, chain, h.policy.anchors.pool(chain), nil)
 	if !v.Trusted && isUnknownAuthority(v.reason) {
-		v.reason = notTrusted
+		v.reason = noMatch
 	}
 }
 
@@ -137,8 +137,13 @@ func (h *Handshake) judgeName(v *Verdict, leaf *x509.Certificate) {
 		return
 	}
 	v.name, v.Matched = matchedName(leaf, h.references, h.engine.opt.MultiLabelWildcard)
-	if !v.Matched {
-		v.reason = wrongName
+	if v.Matched {
+		return
+	}
+	v.Trusted = h.engine.opt.TrustMismatched
+	v.reason = wrongName
+	if len(h.references) == 1 && isAddress(h.references[0]) {
+		v.reason = wrongAddress
 	}
 }
 

@@ -122,7 +122,7 @@ func (r *run) expand(text string) string {
 		text = strings.ReplaceAll(text, "{"+srv.Name()+"}", srv.Destination())
 		text = strings.ReplaceAll(text, "{"+srv.Name()+".port}", fmt.Sprint(srv.Port()))
 	}
-	if strings.Contains(text, "{tls:") || strings.Contains(text, "{key:") {
+	if strings.Contains(text, "{dir}/tls/") || strings.Contains(text, "{tls:") || strings.Contains(text, "{key:") {
 		if certs, err := r.lab.Certificates(); err == nil {
 			text = certs.Expand(text)
 		}
