@@ -69,6 +69,7 @@ type mimeStage struct {
 	stack    []boundary // the innermost multipart last
 	buf      []byte     // in a header: the header so far; in a body: the output line
 	previous byte       // type of the last record
+	failed   error      // to be reported when the record is done with
 }
 
 func newMIMEStage(out sink, limits MIMELimits) *mimeStage {
@@ -96,7 +97,7 @@ func (m *mimeStage) record(typ byte, data []byte) error {
 		taken, err := m.headerLine(typ, data)
 		if taken || err != nil {
 			m.previous = typ
-			return err
+			return m.done(err)
 		}
 		if err := m.endHeader(data); err != nil {
 			return err
@@ -104,6 +105,14 @@ func (m *mimeStage) record(typ byte, data []byte) error {
 	}
 	err := m.bodyLine(typ, data)
 	m.previous = typ
+	return m.done(err)
+}
+
+// done is the error of a record.
+func (m *mimeStage) done(err error) error {
+	if err == nil {
+		err = m.failed
+	}
 	return err
 }
 
@@ -120,7 +129,7 @@ func (m *mimeStage) end() error {
 	if err := m.flushHeader(); err != nil {
 		return err
 	}
-	return m.encodingHeader()
+	return m.done(m.encodingHeader())
 }
 
 // headerLine takes a record that belongs to a header. It reports false for one
@@ -174,9 +183,7 @@ func (m *mimeStage) flushHeader() error {
 	switch {
 	case m.flat:
 	case equalFold(name, "content-type"):
-		if err := m.contentType(value); err != nil {
-			return err
-		}
+		m.contentType(value)
 	case m.downgrade && equalFold(name, "content-transfer-encoding"):
 		m.contentEncoding(value)
 		if m.domain != encoding7bit {

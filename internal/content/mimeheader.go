@@ -7,12 +7,12 @@ import (
 
 // contentType reads a Content-Type header (RFC 2045 section 5). A type that
 // conversion does not care about leaves the default of the part in force.
-func (m *mimeStage) contentType(value []byte) error {
+func (m *mimeStage) contentType(value []byte) {
 	p := &headerParser{text: cutNUL(value), specials: "()<>@,;:\\\"/[]?=", separator: ';'}
 	item, _ := p.next()
 	if len(item) == 0 {
 		m.ctype = typeOther
-		return nil
+		return
 	}
 	subtype := func(name string) bool {
 		return len(item) == 3 && item[1].is('/') && item[2].isWord(name)
@@ -34,27 +34,26 @@ func (m *mimeStage) contentType(value []byte) error {
 		if subtype("digest") { // RFC 2046 section 5.1.5
 			part = boundary{defType: typeMessage, defSubtype: subtypeRFC822}
 		}
-		return m.boundaries(p, part)
+		m.boundaries(p, part)
 	}
-	return nil
 }
 
 // boundaries reads the parameters of a multipart. More than one boundary is
 // illegal, but whoever wrote it may use any of them, so all are remembered.
-func (m *mimeStage) boundaries(p *headerParser, part boundary) error {
+func (m *mimeStage) boundaries(p *headerParser, part boundary) {
 	for {
 		item, more := p.next()
 		if !more {
-			return nil
+			return
 		}
 		if len(item) < 3 || !item[0].isWord("boundary") || !item[1].is('=') {
 			continue
 		}
 		if len(m.stack) > m.limits.Nesting+1 {
-			if !m.downgrade { // nothing depends on it but which checks apply
-				continue
+			if m.downgrade { // else nothing depends on it but which checks apply
+				m.failed = &MIMEError{Status: "5.6.0", Text: "MIME nesting exceeds safety limit"}
 			}
-			return &MIMEError{Status: "5.6.0", Text: "MIME nesting exceeds safety limit"}
+			continue
 		}
 		part.text = bytes.Clone(item[2].text[:min(len(item[2].text), m.limits.Boundary)])
 		m.stack = append(m.stack, part)
