@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// flush has the queue manager try all mail again.
+func (p *postfix) flush() {
+	p.t.Helper()
+	p.run("postqueue", "-c", p.conf(), "-f")
+}
+
+// retry has the queue manager try one message again.
+func (p *postfix) retry(queueID string) {
+	p.t.Helper()
+	p.run("postqueue", "-c", p.conf(), "-i", queueID)
+}
+
+// mailq returns the listing of the queue.
+func (p *postfix) mailq() string {
+	p.t.Helper()
+	return p.run("postqueue", "-c", p.conf(), "-p")
+}
+
+// queued reports the number of messages in the queue, by their files. One that
+// moves from queue to queue meanwhile may be missed.
+func (p *postfix) queued() int {
+	n := 0
+	for _, name := range []string{"maildrop", "deferred", "incoming", "active", "hold", "corrupt"} {
+		filepath.WalkDir(p.queue(name), func(_ string, e os.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				n++
+			}
+			return nil
+		})
+	}
+	return n
+}
+
+// file returns the path of a message's queue file, or "".
+func (p *postfix) file(queueID string) string {
+	for _, pattern := range []string{"*/" + queueID, "*/?/" + queueID, "*/?/?/" + queueID} {
+		matches, _ := filepath.Glob(p.queue(pattern))
+		for _, m := range matches {
+			switch name, _ := filepath.Rel(p.queue(), m); strings.SplitN(name, "/", 2)[0] {
+			case "active", "incoming", "deferred", "hold", "corrupt":
+				return m
+			}
+		}
+	}
+	return ""
+}
+
+// empty waits until the queue is empty and stays so for a moment.
+func (p *postfix) empty() {
+	p.t.Helper()
+	if !p.emptyWithin(later) {
+		p.t.Fatalf("the queue does not become empty:\n%s", p.mailq())
+	}
+}
+
+func (p *postfix) emptyWithin(limit time.Duration) bool {
+	times := 0
+	return within(limit, func() bool {
+		times++
+		if p.queued() > 0 {
+			times = 0
+		}
+		return times == 10
+	})
+}
+
+// drain waits until the queue is empty, and has what is deferred tried again
+// and again.
+func (p *postfix) drain() {
+	p.t.Helper()
+	for deadline := time.Now().Add(later); time.Now().Before(deadline); {
+		p.flush()
+		if p.emptyWithin(2 * time.Second) {
+			return
+		}
+	}
+	p.t.Fatalf("the queue does not become empty:\n%s", p.mailq())
+}
