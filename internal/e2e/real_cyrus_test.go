@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cyrus is one private Cyrus lmtpd that wants a login: user "user", password
+// "secret". It has no mailboxes. POSTLMTP_CYRUS names a directory into which
+// the packages cyrus-imapd, cyrus-common, sasl2-bin and what they need were
+// unpacked, where they cannot be installed next to others.
+type cyrus struct {
+	t    *testing.T
+	dir  string
+	root string
+	port int
+}
+
+func cyrusRoot() string { return strings.TrimSuffix(os.Getenv("POSTLMTP_CYRUS"), "/") }
+
+func (c *cyrus) path(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *cyrus) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// command prepares a program of Cyrus.
+func (c *cyrus) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(c.root+name, args...)
+	cmd.Env = os.Environ()
+	if c.root != "" {
+		lib := c.root + "/usr/lib/"
+		paths := []string{c.root + "/lib/x86_64-linux-gnu", lib + "x86_64-linux-gnu", lib + "cyrus"}
+		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+strings.Join(paths, ":"))
+	}
+	return cmd
+}
+
+const cyrusConf = `
+configdirectory: DIR/conf
+defaultpartition: default
+partition-default: DIR/spool
+cyrus_user: mail
+cyrus_group: mail
+admins: cyrus
+lmtp_admins: user user@cyrus.test
+servername: cyrus.test
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: DIR/sasldb2
+sasl_mech_list: PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512
+allowplaintext: no
+tls_server_cert: DIR/cert.pem
+tls_server_key: DIR/key.pem
+`
+
+func startCyrus(t *testing.T) *cyrus {
+	t.Helper()
+	c := &cyrus{t: t, root: cyrusRoot()}
+	for _, file := range []string{"/usr/lib/cyrus/bin/master", "/usr/lib/cyrus/bin/lmtpd", "/usr/sbin/saslpasswd2"} {
+		if _, err := os.Stat(c.root + file); err != nil {
+			fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s needs Cyrus: %v\n\n", t.Name(), err)
+			t.Skip("needs cyrus-imapd and sasl2-bin, or POSTLMTP_CYRUS")
+		}
+	}
+	c.dir, c.port = tempDir(t), freePort(t)
+	for _, name := range strings.Fields("conf conf/db conf/proc conf/socket conf/log conf/msg conf/ptclient conf/lock spool spool/stage.") {
+		c.must(os.Mkdir(c.path(name), 0o755))
+	}
+	c.certificate()
+	c.must(os.WriteFile(c.path("imapd.conf"), []byte(strings.ReplaceAll(cyrusConf, "DIR", c.dir)), 0o644))
+	c.must(os.WriteFile(c.path("cyrus.conf"), fmt.Appendf(nil,
+		"START {\n}\nSERVICES {\n  lmtp cmd=\"%s/usr/lib/cyrus/bin/lmtpd -C %s\" listen=\"127.0.0.1:%d\" prefork=0\n}\nEVENTS {\n}\n",
+		c.root, c.path("imapd.conf"), c.port), 0o644))
+	add := c.command("/usr/sbin/saslpasswd2", "-p", "-c", "-f", c.path("sasldb2"), "-u", "cyrus.test", "user")
+	add.Stdin = strings.NewReader("secret\n")
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("saslpasswd2: %v\n%s", err, out)
+	}
+	uid, gid := account(t, "mail")
+	c.must(filepath.Walk(c.dir, func(path string, _ os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, uid, gid)
+	}))
+	c.run()
+	return c
+}
+
+// certificate makes one that nobody trusts.
+func (c *cyrus) certificate() {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	c.must(err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"cyrus.test"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	c.must(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	c.must(err)
+	c.must(os.WriteFile(c.path("cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+	c.must(os.WriteFile(c.path("key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o644))
+}
+
+// run starts Cyrus's master and waits for lmtpd to answer.
+func (c *cyrus) run() {
+	master := c.command("/usr/lib/cyrus/bin/master", "-C", c.path("imapd.conf"), "-M", c.path("cyrus.conf"),
+		"-p", c.path("conf/master.pid"), "-D")
+	reaper(c.t, c.dir)
+	c.must(master.Start())
+	c.t.Cleanup(func() {
+		master.Process.Signal(os.Interrupt)
+		master.Wait()
+	})
+	eventually(c.t, soon, "Cyrus to listen", func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", c.port))
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+}
+
+// TestCyrusLogins: each mechanism logs in to a real Cyrus lmtpd, with and
+// without TLS. After the login it refuses the recipient, and not the sender.
+func TestCyrusLogins(t *testing.T) {
+	srv := startCyrus(t)
+	const in, refused, none = "550 5.1.1 User unknown", "said: 5", "no mechanism available"
+	cases := []struct{ name, settings, want string }{
+		{"cram", "lmtp_sasl_mechanism_filter=cram-md5", in},
+		{"sha1", "lmtp_sasl_mechanism_filter=scram-sha-1", in},
+		{"sha256", "lmtp_sasl_mechanism_filter=scram-sha-256", in},
+		{"sha512", "lmtp_sasl_mechanism_filter=scram-sha-512", in},
+		{"any", "lmtp_sasl_security_options=noanonymous,mutual_auth", in},
+		{"plain", "lmtp_sasl_mechanism_filter=plain lmtp_sasl_security_options=noanonymous", "no compatible authentication mechanisms"},
+		{"tlsplain", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=plain lmtp_sasl_tls_security_options=noanonymous", in},
+		{"tlslogin", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=login lmtp_sasl_tls_security_options=noanonymous", in},
+		{"tlsdefault", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=plain", none},
+		{"tlsverified", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=plain lmtp_sasl_tls_verified_security_options=noanonymous", none},
+		{"tlssha256", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=scram-sha-256", in},
+		{"wrong", "lmtp_sasl_mechanism_filter=cram-md5 lmtp_sasl_password_maps=static:user:wrong", refused},
+		{"wrongsha", "lmtp_sasl_mechanism_filter=scram-sha-256 lmtp_sasl_password_maps=static:user:wrong", refused},
+	}
+	services := map[string]string{}
+	for _, c := range cases {
+		services[c.name] = "n - -o " + strings.ReplaceAll(c.settings, " ", " -o ")
+	}
+	p := startPostfix(t, options{services: services, main: []string{
+		"lmtp_sasl_auth_enable = yes",
+		"lmtp_sasl_password_maps = static:user:secret",
+	}})
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			mark := p.log.mark()
+			to := fmt.Sprintf("user@p%d.%s.port.test", srv.port, c.name)
+			_, queueID := p.sendSmall(t, "sender@none.lmtp.sock.test", to)
+			line := p.log.wait(t, mark, queueID+": to=<.*status=.*")[0]
+			if !strings.Contains(line, c.want) {
+				t.Errorf("%s\nwant %q", line, c.want)
+			}
+		})
+	}
+	for _, line := range p.log.read() {
+		if strings.Contains(line, "secret") {
+			t.Errorf("a password in %q", line)
+		}
+	}
+}
