@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -103,19 +102,41 @@ func (m *master) newGeneration() error {
 	return nil
 }
 
-// readStatus keeps the books from the status messages of one generation.
-func (m *master) readStatus(from io.Reader) {
-	var msg [statusSize]byte
-	for {
-		if _, err := io.ReadFull(from, msg[:]); err != nil {
+// readStatus keeps the books from the status messages of one generation. A
+// message leaves the socket with the lock held, so that whoever has the lock
+// and sees an empty socket has seen all messages.
+func (m *master) readStatus(from *os.File) {
+	conn, err := from.SyscallConn()
+	for err == nil {
+		ended := false
+		err = conn.Read(func(fd uintptr) bool {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			var msg [statusSize]byte
+			n, err := unix.Read(int(fd), msg[:])
+			if err == unix.EAGAIN || err == unix.EINTR {
+				return false
+			}
+			if ended = err != nil || n < statusSize; !ended {
+				m.noteStatus(parseStatus(msg[:]))
+				m.changed.Broadcast()
+			}
+			return true
+		})
+		if ended {
 			return
 		}
-		pid, generation, status := parseStatus(msg[:])
-		m.mu.Lock()
-		m.noteStatus(pid, generation, status)
-		m.changed.Broadcast()
-		m.mu.Unlock()
 	}
+}
+
+// unread tells whether status messages wait to be noted. Caller holds mu.
+func (m *master) unread() bool {
+	pending := 0
+	conn, err := m.ours.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { pending, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	}
+	return err == nil && pending > 0
 }
 
 // noteStatus applies one status message (wire.md 5.4). Caller holds mu.
@@ -239,15 +260,11 @@ func (m *master) reap(c *child) {
 
 // drainStatus lets readStatus finish what the dead process may have written.
 func (m *master) drainStatus() {
-	m.mu.Lock()
-	ours := m.ours
-	m.mu.Unlock()
-	for range 100 {
-		pending := 0
-		conn, err := ours.SyscallConn()
-		if err != nil || conn.Control(func(fd uintptr) {
-			pending, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ)
-		}) != nil || err != nil || pending == 0 {
+	for range 5000 {
+		m.mu.Lock()
+		unread := m.unread()
+		m.mu.Unlock()
+		if !unread {
 			return
 		}
 		time.Sleep(time.Millisecond)
@@ -304,7 +321,7 @@ func (m *master) settle(limit time.Duration) {
 	defer m.mu.Unlock()
 	m.stopping = true
 	m.changed.Broadcast()
-	for m.avail < len(m.children) && time.Now().Before(deadline) {
+	for (m.unread() || m.avail < len(m.children)) && time.Now().Before(deadline) {
 		m.changed.Wait()
 	}
 }
