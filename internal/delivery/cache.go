@@ -101,14 +101,10 @@ func (j *job) cachePolicy(name string) {
 	}
 }
 
-// maxStale is how many sessions that do not answer to RSET are put up with
-// before a new connection is made.
-const maxStale = 2
-
-// leaseSession takes a session from the pool and asks it whether it is alive.
-// It returns nil if there is none.
+// leaseSession takes a session from the pool, or nil if there is none. Whether it
+// is alive shows with the transaction.
 func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
-	for range maxStale {
+	for {
 		lease := j.d.pool.Lease(key)
 		if lease == nil {
 			return nil
@@ -120,14 +116,9 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 			j.quit(s)
 			continue
 		}
-		if err := s.Reset(ctx); err != nil {
-			lease.Discard()
-			continue
-		}
 		j.used[s.endpoint] = true
 		return s
 	}
-	return nil
 }
 
 // giveBack ends the use of a session: it goes to the pool if its dialog is in

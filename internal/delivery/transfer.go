@@ -50,6 +50,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 	}
 	if err != nil && s.pooled() && x.untouched(err) {
 		j.d.drop(s)
+		delete(j.used, s.endpoint)
 		return true, nil
 	}
 	if err != nil {
@@ -108,6 +109,7 @@ func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 		Encoding:   x.j.encoding(),
 		Downgrade:  downgrade,
 		EnvID:      req.EnvelopeID,
+		Idle:       x.s.pooled(),
 		Ret:        lmtp.Ret(req.Ret),
 		SMTPUTF8:   req.SendOpts&request.UTF8Requested != 0,
 		EmptyAuth:  x.emptyMailAuth(),
@@ -221,8 +223,15 @@ func (x *transfer) open() []int {
 // untouched tells whether a session broke before the server answered anything
 // of this transaction.
 func (x *transfer) untouched(err error) bool {
+	var refused *lmtp.ReplyError
+	if errors.As(err, &refused) {
+		return refused.Stage == lmtp.StageResetProbe
+	}
 	var conn *lmtp.ConnError
-	if !errors.As(err, &conn) || conn.Timeout || len(x.open()) != len(x.offered) {
+	if errors.As(err, &conn) && conn.Stage == lmtp.StageResetProbe {
+		return true
+	}
+	if conn == nil || conn.Timeout || len(x.open()) != len(x.offered) {
 		return false
 	}
 	first := []lmtp.Stage{lmtp.StageXForwardNameAddr, lmtp.StageXForwardProto, lmtp.StageMail}

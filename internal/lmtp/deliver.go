@@ -15,6 +15,7 @@ type attempt struct {
 	final    int    // how many of them have their final reply
 	held     []held // outcomes that wait until the dialog is known to be in step
 
+	reset      *Reply // a refusal of the RSET before MAIL FROM
 	mail       *Reply // a refusal of MAIL FROM
 	data       *Reply // the reply to DATA, if it was sent
 	outOfClass bool   // a 3xx reply to MAIL or RCPT
@@ -58,6 +59,9 @@ func (a *attempt) run(ctx context.Context) error {
 		return err
 	}
 	switch {
+	case a.reset != nil:
+		a.s.Close()
+		return &ReplyError{Stage: StageResetProbe, Reply: *a.reset}
 	case a.mail != nil:
 		if err := a.abandon(); err != nil {
 			return err
@@ -111,7 +115,7 @@ func (a *attempt) envelope() error {
 	} else {
 		err = a.oneByOne()
 	}
-	if err == nil {
+	if err == nil || a.reset != nil {
 		return nil
 	}
 	// The dialog broke off. What was answered until then stands, unless
@@ -136,9 +140,16 @@ func (a *attempt) commander() *commander {
 	return &commander{caps: &a.s.caps, opt: &a.s.opt, t: a.t}
 }
 
-// begin adds XFORWARD, as far as there is any, and MAIL FROM.
+// begin adds RSET for an idle session, XFORWARD, as far as there is any, and
+// MAIL FROM. The connection counts as set up when RSET is answered.
 func (a *attempt) begin(c *commander, step func() error) error {
 	s := a.s
+	if a.t.Idle {
+		s.add(StageResetProbe, 0, append(s.out, "RSET"...))
+		if err := step(); err != nil || a.reset != nil {
+			return err
+		}
+	}
 	for _, stage := range []Stage{StageXForwardNameAddr, StageXForwardProto} {
 		if b := c.xforward(s.out, stage); len(b) > len(s.out) {
 			s.add(stage, 0, b)
@@ -147,11 +158,17 @@ func (a *attempt) begin(c *commander, step func() error) error {
 			}
 		}
 	}
-	if a.t.OnMail != nil {
-		a.t.OnMail()
+	if !a.t.Idle {
+		a.connected()
 	}
 	s.add(StageMail, 0, c.mail(s.out))
 	return step()
+}
+
+func (a *attempt) connected() {
+	if a.t.OnMail != nil {
+		a.t.OnMail()
+	}
 }
 
 // pipelined sends everything up to DATA at once (RFC 2920 section 3.1).
@@ -179,7 +196,7 @@ func (a *attempt) oneByOne() error {
 		return err
 	}
 	s.group()
-	if err := a.begin(c, step); err != nil || a.mail != nil {
+	if err := a.begin(c, step); err != nil || a.reset != nil || a.mail != nil {
 		return err
 	}
 	for i := range a.t.Recipients {
@@ -198,6 +215,12 @@ func (a *attempt) oneByOne() error {
 // handle notes the reply to one command of the envelope.
 func (a *attempt) handle(c command, r Reply) {
 	switch c.stage {
+	case StageResetProbe:
+		if !r.Success() {
+			a.reset = &r
+			break
+		}
+		a.connected()
 	case StageXForwardNameAddr, StageXForwardProto:
 		if !r.Success() {
 			a.s.opt.warningf("host %s said: %s (in reply to %s command)",

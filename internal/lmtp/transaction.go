@@ -70,6 +70,11 @@ type Transaction struct {
 	RequireTLS bool // RFC 8689; where the server does not offer it, RET=HDRS
 	EmptyAuth  bool // lmtp_send_dummy_mail_auth: send AUTH=<>
 
+	// Idle: the session lay idle, and is asked by RSET whether it is alive
+	// (lmtp_rset_timeout), in the same flight as MAIL FROM if the server
+	// pipelines. An error with StageResetProbe says that it is not: the session
+	// is closed, and nothing has happened.
+	Idle       bool
 	XForward   *XForward // nil: lmtp_send_xforward_command = no
 	Recipients []Recipient
 	Probe      Probe
