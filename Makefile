@@ -4,8 +4,9 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 FUZZTIME    ?= 10s
+TORTURE     ?= 2000
 
-.PHONY: help build check format vet lint unit test diff scenarios demo fuzz bench clean
+.PHONY: help build check format vet lint unit test diff scenarios demo fuzz torture bench clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -31,7 +32,7 @@ unit:
 test: ## The full suite: check, then the tests on a real Postfix and Dovecot (installs them: root, Debian).
 	bash .ci/install
 	$(MAKE) check
-	$(GO) test -count=1 -timeout 20m ./internal/e2e
+	POSTLMTP_E2E_SLOW=60s $(GO) test -count=1 -timeout 20m ./internal/e2e
 
 POSTFIX_LMTP ?= /usr/lib/postfix/sbin/lmtp
 SCENARIOS    ?= testdata/scenarios/*.txt
@@ -52,6 +53,9 @@ fuzz: ## Fuzz each parser of outside bytes for FUZZTIME (10s).
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; done
+
+torture: ## Break everything around the daemon at random, TORTURE (2000) times, and count what became of the mail.
+	POSTLMTP_TORTURE_RUNS=$(TORTURE) $(GO) test -count=1 -parallel 16 -timeout 2h ./internal/torture
 
 bench: build ## Benchmarks: ours beside Postfix's lmtp where it is installed.
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
