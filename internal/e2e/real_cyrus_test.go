@@ -153,6 +153,8 @@ func TestCyrusLogins(t *testing.T) {
 		{"tlsdefault", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=plain", none},
 		{"tlsverified", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=plain lmtp_sasl_tls_verified_security_options=noanonymous", none},
 		{"tlssha256", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=scram-sha-256", in},
+		// Cyrus binds to tls-unique only, which TLS 1.3 does not have.
+		{"tlsplus", "lmtp_tls_security_level=encrypt lmtp_tls_mandatory_protocols=!TLSv1.3 lmtp_sasl_mechanism_filter=scram-sha-256-plus", in},
 		{"wrong", "lmtp_sasl_mechanism_filter=cram-md5 lmtp_sasl_password_maps=static:user:wrong", refused},
 		{"wrongsha", "lmtp_sasl_mechanism_filter=scram-sha-256 lmtp_sasl_password_maps=static:user:wrong", refused},
 	}

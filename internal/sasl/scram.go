@@ -46,11 +46,15 @@ func newSCRAM(name string, hash scram.HashGeneratorFcn, plus bool, l Login, p Pe
 	return &scramClient{name, c.NewConversationWithChannelBinding(binding)}, nil
 }
 
-// channelBinding is tls-exporter (RFC 9266), the one for TLS 1.3, and
-// tls-server-end-point (RFC 5929) with what came before.
+// channelBinding is tls-exporter (RFC 9266), the one for TLS 1.3; with what came
+// before it is tls-unique, which RFC 5802 has servers know, or where a resumed
+// session has none, tls-server-end-point (RFC 5929).
 func channelBinding(state *tls.ConnectionState) (scram.ChannelBinding, error) {
 	if state.Version >= tls.VersionTLS13 {
 		return scram.NewTLSExporterBinding(state)
+	}
+	if state.TLSUnique != nil {
+		return scram.NewTLSUniqueBinding(state.TLSUnique), nil
 	}
 	return scram.NewTLSServerEndpointBinding(state)
 }
