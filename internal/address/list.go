@@ -123,7 +123,12 @@ func (p *listParser) angle(tokens []token, i int) int {
 		}
 	}
 	p.flush(false)
-	return p.skip(tokens, i, ">;,:")
+	i = p.skip(tokens, i, ">;,:")
+	if i >= 0 && tokens[i].kind == ':' && !p.group { // of no address
+		p.done = append(p.done, tokens[i])
+		i--
+	}
+	return i
 }
 
 // skip takes tokens as they are, up to one of the operators.

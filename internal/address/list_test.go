@@ -35,6 +35,7 @@ func TestList(t *testing.T) {
 		{"a@b\n\tc\r\n (d", "a@b,\nc (d", []string{"a@b", "c"}},
 		{"", "", nil},
 		{",,", ",\n,\n", nil},
+		{"name: <a@b>", "name: <a@b>", []string{"name", "a@b"}},
 		{`a\`, "a", []string{"a"}},
 	} {
 		l := ParseList(tt.in)

@@ -27,6 +27,7 @@ import (
 type postfix struct {
 	program string
 	dir     string
+	more    string // lines of main.cf
 }
 
 func newPostfix(t *testing.T, program string) *postfix {
@@ -47,6 +48,12 @@ func newPostfix(t *testing.T, program string) *postfix {
 	}
 	t.Cleanup(func() { l.Close() })
 	go serveBounce(l)
+	r, err := net.Listen("unix", filepath.Join(dir, "q/private/rewrite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	go serveRewrite(r)
 	return &postfix{program: program, dir: dir}
 }
 
@@ -60,6 +67,26 @@ func serveBounce(l net.Listener) {
 		io.WriteString(c, "protocol\x00delivery_status_protocol\x00\x00")
 		readUntil(c, "\x00reason\x00")
 		io.WriteString(c, "status\x000\x00\x00")
+		c.Close()
+	}
+}
+
+// serveRewrite is trivial-rewrite(8) for addresses that are complete.
+func serveRewrite(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		io.WriteString(c, "protocol\x00trivial_rewrite_protocol\x00\x00")
+		for {
+			request := readUntil(c, "address\x00")
+			_, address, found := strings.Cut(request, "address\x00")
+			if !found {
+				break
+			}
+			io.WriteString(c, "flags\x000\x00address\x00"+strings.TrimRight(address, "\x00")+"\x00\x00")
+		}
 		c.Close()
 	}
 }
@@ -137,7 +164,7 @@ func (p *postfix) configure(t *testing.T, o Options) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "compatibility_level = 3.6\nqueue_directory = %[1]s/q\ndata_directory = %[1]s/data\n"+
 		"myhostname = mx.test.example\nmydestination =\nmaillog_file_prefixes = /tmp, /var\n"+
-		"lmtp_line_length_limit = %[2]d\nnotify_classes =\n", p.dir, o.LineLimit)
+		"lmtp_line_length_limit = %[2]d\nnotify_classes =\n%[3]s", p.dir, o.LineLimit, p.more)
 	for name, value := range map[string]int{
 		"mime_nesting_limit": o.MIME.Nesting, "mime_boundary_length_limit": o.MIME.Boundary,
 		"header_size_limit": o.MIME.Header,
