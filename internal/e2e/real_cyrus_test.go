@@ -168,6 +168,9 @@ func TestCyrusLogins(t *testing.T) {
 	}})
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			if c.name == "tlsplus" && !p.agent.ours() {
+				t.Skip("Postfix has no channel binding")
+			}
 			mark := p.log.mark()
 			to := fmt.Sprintf("user@p%d.%s.port.test", srv.port, c.name)
 			_, queueID := p.sendSmall(t, "sender@none.lmtp.sock.test", to)
