@@ -17,7 +17,11 @@ const logwatchScript = "/usr/share/logwatch/scripts/services/postfix"
 // two logs are compared.
 func TestLogAnalysers(t *testing.T) {
 	t.Parallel()
-	need(t, "/usr/sbin/pflogsumm", logwatchScript)
+	pflogsummProgram := "/usr/sbin/pflogsumm"
+	if since(11) { // part of Postfix
+		pflogsummProgram = "/usr/bin/pflogsumm"
+	}
+	need(t, pflogsummProgram, logwatchScript)
 	agents := []agent{postfixAgent(), underTest(t)}
 	if !agents[1].ours() {
 		agents[1].name = "postfix again"
@@ -31,7 +35,7 @@ func TestLogAnalysers(t *testing.T) {
 				"virtual_alias_maps = inline:{ alias@sink.lmtp.sock.test=user@sink.lmtp.sock.test }"}})
 			mixedTraffic(t, p, ports)
 			p.stop()
-			pflogsumm[i] = p.run("pflogsumm", "--detail=50", p.log.path)
+			pflogsumm[i] = p.run(pflogsummProgram, "--detail=50", p.log.path)
 			logwatch[i] = p.run("perl", logwatchScript, "--detail=11", "--nosummary", p.log.path)
 		})
 	}

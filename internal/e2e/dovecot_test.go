@@ -51,13 +51,73 @@ func newDovecot(t *testing.T, p *postfix) *dovecot {
 	}
 	d.must(os.Chown(d.path("mail"), mailUID, mailUID))
 	conf := strings.NewReplacer("DIR", d.dir, "SOCKET", p.queue("private", "dovecot"),
-		"PORT", fmt.Sprint(d.port), "UID", fmt.Sprint(mailUID)).Replace(dovecotConf)
+		"PORT", fmt.Sprint(d.port), "UID", fmt.Sprint(mailUID)).Replace(d.config())
 	d.must(os.WriteFile(d.path("dovecot.conf"), []byte(conf), 0o644))
 	d.writeUsers()
 	t.Cleanup(d.shutdown)
 	reaper(t, d.dir)
 	return d
 }
+
+// since24 tells whether the installed Dovecot is 2.4 or later, whose
+// configuration has another language.
+var since24 = sync.OnceValue(func() bool {
+	out, err := exec.Command(dovecotProgram, "--version").Output()
+	var minor int
+	n, _ := fmt.Sscanf(string(out), "2.%d.", &minor)
+	return err == nil && n == 1 && minor >= 4
+})
+
+func (d *dovecot) config() string {
+	if since24() {
+		return dovecotConf24
+	}
+	return dovecotConf
+}
+
+const dovecotConf24 = `
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+base_dir = DIR/run
+state_dir = DIR/state
+log_path = DIR/dovecot.log
+instance_name = e2e
+protocols = lmtp
+ssl = no
+first_valid_uid = 1
+mail_uid = UID
+mail_gid = UID
+mail_driver = maildir
+mail_path = DIR/mail/%{user}
+mail_fsync = never
+mail_plugins = quota
+lmtp_user_concurrency_limit = unlimited
+quota_full_tempfail = yes
+quota_storage_grace = 0
+auth_username_chars =
+passdb passwd-file {
+  default_password_scheme = PLAIN
+  auth_username_format = %{user | username}
+  passwd_file_path = DIR/users
+}
+userdb passwd-file {
+  auth_username_format = %{user | username}
+  passwd_file_path = DIR/users
+}
+quota "User quota" {
+  driver = maildir
+}
+service lmtp {
+  unix_listener SOCKET {
+    mode = 0600
+    user = postfix
+  }
+  inet_listener lmtp {
+    listen = 127.0.0.1
+    port = PORT
+  }
+}
+`
 
 const dovecotConf = `
 base_dir = DIR/run
@@ -109,8 +169,16 @@ func (d *dovecot) must(err error) {
 	}
 }
 
+// quotaOf is the userdb field for a mailbox of at most that size.
+func quotaOf(size string) string {
+	if since24() {
+		return "userdb_quota_storage_size=" + size
+	}
+	return "userdb_quota_rule=*:bytes=" + size
+}
+
 // add adds or replaces users before the server starts, each with the given
-// extra fields, such as "userdb_quota_rule=*:bytes=10K".
+// extra fields, such as quotaOf("10K").
 func (d *dovecot) add(extra string, users ...string) {
 	d.t.Helper()
 	d.mu.Lock()
@@ -125,12 +193,13 @@ func (d *dovecot) add(extra string, users ...string) {
 // looks at the file once a second.
 func (d *dovecot) lift(users ...string) {
 	d.t.Helper()
-	const rule = "*:bytes=1G"
-	d.add("userdb_quota_rule="+rule, users...)
+	field := quotaOf("1G")
+	d.add(field, users...)
+	name, value, _ := strings.Cut(strings.TrimPrefix(field, "userdb_"), "=")
 	for _, u := range users {
 		eventually(d.t, soon, "Dovecot to know the new quota", func() bool {
-			out, err := exec.Command("doveadm", "-c", d.path("dovecot.conf"), "user", "-f", "quota_rule", u).Output()
-			return err == nil && strings.TrimSpace(string(out)) == rule
+			out, err := exec.Command("doveadm", "-c", d.path("dovecot.conf"), "user", "-f", name, u).Output()
+			return err == nil && strings.TrimSpace(string(out)) == value
 		})
 	}
 }
@@ -193,6 +262,8 @@ func (d *dovecot) shutdown() {
 // mails returns the messages in the mailbox of an address.
 func (d *dovecot) mails(address string) [][]byte {
 	names, _ := filepath.Glob(d.path("mail", address, "new", "*"))
+	kept, _ := filepath.Glob(d.path("mail", address, "cur", "*")) // 2.4 gives some a keyword at once
+	names = append(names, kept...)
 	sort.Strings(names)
 	var list [][]byte
 	for _, name := range names {

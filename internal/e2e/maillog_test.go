@@ -79,14 +79,14 @@ func (l *mailLog) wait(t *testing.T, mark int, pattern string) []string {
 
 // delivery is a status line of a delivery agent, taken apart.
 type delivery struct {
-	line, tag, queueID, to, relay, connUse, delays, dsn, status, text string
+	line, tag, queueID, to, relay, connUse, delays, tls, dsn, status, text string
 }
 
 // The grammar of the line, as narrow as the log parsers' (facts on pflogsumm
-// and logwatch): no field between delays= and dsn=.
+// and logwatch); tls= is there from Postfix 3.11 on, and only then.
 var deliveryLine = regexp.MustCompile(`^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (\S+)\[\d+\]: ` +
 	`([0-9A-Za-z]+): to=<([^>]*)>(?:, orig_to=<[^>]*>)?, relay=([^ ,]+)(?:, conn_use=(\d+))?, ` +
-	`delay=[0-9.]+, delays=([0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+), dsn=(\d\.\d+\.\d+), ` +
+	`delay=[0-9.]+, delays=([0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+)(?:, tls=([a-z!?:/-]+))?, dsn=(\d\.\d+\.\d+), ` +
 	`status=([A-Za-z-]+) \((.*)\)$`)
 
 // deliveries returns the status lines of LMTP agents after a mark.
@@ -102,10 +102,10 @@ func (l *mailLog) deliveries(mark int) []delivery {
 
 func parseDelivery(line string) (delivery, bool) {
 	m := deliveryLine.FindStringSubmatch(line)
-	if m == nil {
+	if m == nil || (m[7] != "") != since(11) {
 		return delivery{}, false
 	}
-	return delivery{line, m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8], m[9]}, true
+	return delivery{line, m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8], m[9], m[10]}, true
 }
 
 // delivered waits for a status line of the agent for one recipient of a

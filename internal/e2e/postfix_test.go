@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -92,6 +93,19 @@ func systemDaemons() string {
 	}
 	return strings.TrimSpace(string(out))
 }
+
+// since tells whether the machine's Postfix is 3.minor or later.
+func since(minor int) bool { return postfixMinor() >= minor }
+
+// postfixMinor is the release of the machine's Postfix, without its "3.".
+var postfixMinor = sync.OnceValue(func() int {
+	out, _ := exec.Command("/usr/sbin/postconf", "-dh", "mail_version").Output()
+	var minor int
+	if _, err := fmt.Sscanf(string(out), "3.%d", &minor); err != nil {
+		panic(fmt.Sprintf("mail_version of the installed Postfix is %q", out))
+	}
+	return minor
+})
 
 // account returns the numeric ids of a user.
 func account(t *testing.T, name string) (uid, gid int) {

@@ -42,11 +42,11 @@ func TestDovecot(t *testing.T) {
 	r := real{p, newDovecot(t, p)}
 	for _, w := range ways(r.dovecot) {
 		r.dovecot.add("", "user-"+w.key, "sender-"+w.key)
-		r.dovecot.add("userdb_quota_rule=*:bytes=20K", "full-"+w.key)
-		r.dovecot.add("userdb_quota_rule=*:bytes=1 userdb_quota_full_tempfail=no", "final-"+w.key)
+		r.dovecot.add(quotaOf("20K"), "full-"+w.key)
+		r.dovecot.add(quotaOf("1")+" userdb_quota_full_tempfail=no", "final-"+w.key)
 		good, full, _ := fiftyUsers(w)
 		r.dovecot.add("", good...)
-		r.dovecot.add("userdb_quota_rule=*:bytes=1K", full...)
+		r.dovecot.add(quotaOf("1K"), full...)
 	}
 	r.dovecot.start()
 	type test struct {
@@ -221,7 +221,7 @@ func (r real) big(t *testing.T, w way) {
 	same(t, r.dovecot.stored(to, id), msg)
 }
 
-// utf8: Dovecot 2.3 offers no SMTPUTF8, so that an internationalized message
+// utf8: Dovecot offers no SMTPUTF8, so that an internationalized message
 // comes back. Its report is internationalized, too, and has no better fate:
 // the log tells.
 func (r real) utf8(t *testing.T, w way) {
@@ -230,7 +230,7 @@ func (r real) utf8(t *testing.T, w way) {
 	queueID := r.submit(envelope{to: []string{to}, fromArgs: " SMTPUTF8 BODY=8BITMIME"}, msg)
 	d := r.log.delivered(t, 0, queueID, to, "bounced")
 	host, _, _ := strings.Cut(w.relay, ":")
-	want := "SMTPUTF8 is required, but was not offered by host " + host
+	want := utf8Refusal(host)
 	if d.dsn != "5.6.7" || d.text != want {
 		t.Errorf("status line: %s\nwant text %q", d.line, want)
 	}

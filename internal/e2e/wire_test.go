@@ -73,7 +73,11 @@ func TestWire(t *testing.T) {
 		for to, original := range map[string]string{"user@sink.flags.sock.test": "alias@sink.flags.sock.test",
 			"other@sink.flags.sock.test": "other@sink.flags.sock.test"} {
 			p.log.delivered(t, 0, queueID, to, "sent")
-			head := fmt.Sprintf("Return-Path: <%s>\r\nX-Original-To: %s\r\nDelivered-To: %s\r\nReceived: ", from, original, to)
+			fields := []string{"Return-Path: <" + from + ">\r\n", "X-Original-To: " + original + "\r\n", "Delivered-To: " + to + "\r\n"}
+			if !since(7) {
+				slices.Reverse(fields)
+			}
+			head := strings.Join(fields, "") + "Received: "
 			if !slices.ContainsFunc(s.received(id), func(tx *transaction) bool {
 				return len(tx.rcpts) == 1 && tx.rcpts[0] == to && strings.HasPrefix(string(tx.data), head)
 			}) {
