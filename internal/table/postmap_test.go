@@ -84,23 +84,37 @@ func hasType(t *testing.T, kind string) bool {
 // returns the values of those that it found, and its warnings.
 func postmap(t *testing.T, spec string, keys []string, config ...string) (values map[string]string, warnings []string) {
 	t.Helper()
+	return startPostmap(t, spec, keys, config...)()
+}
+
+// startPostmap is postmap without the wait for the result: postmap(1) takes a
+// second to give up.
+func startPostmap(t *testing.T, spec string, keys []string, config ...string) func() (values map[string]string, warnings []string) {
+	t.Helper()
 	cmd := exec.Command(postfixTool(t, "postmap"), "-c", configDir(t, config...), "-q", "-", spec)
 	cmd.Stdin = strings.NewReader(strings.Join(keys, "\n") + "\n")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil && out.Len() == 0 && !strings.Contains(err.Error(), "exit status 1") {
-		t.Fatalf("postmap -q - %s: %v\n%s", spec, err, errs.String())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	values = make(map[string]string)
-	for line := range strings.Lines(out.String()) {
-		line = strings.TrimSuffix(line, "\n")
-		tab := strings.LastIndexByte(line, '\t') // no value has one
-		values[line[:tab]] = line[tab+1:]
+	return func() (values map[string]string, warnings []string) {
+		t.Helper()
+		if err := cmd.Wait(); err != nil && out.Len() == 0 && !strings.Contains(err.Error(), "exit status 1") {
+			t.Fatalf("postmap -q - %s: %v\n%s", spec, err, errs.String())
+		}
+		values = make(map[string]string)
+		for line := range strings.Lines(out.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if tab := strings.LastIndexByte(line, '\t'); tab >= 0 { // no value has one
+				values[line[:tab]] = line[tab+1:]
+			}
+		}
+		for line := range strings.Lines(errs.String()) {
+			warnings = append(warnings, strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "postmap: "))
+		}
+		return values, warnings
 	}
-	for line := range strings.Lines(errs.String()) {
-		warnings = append(warnings, strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "postmap: "))
-	}
-	return values, warnings
 }
 
 // makeMap makes the index of a table with postmap(1).

@@ -1,9 +1,7 @@
 package table_test
 
 import (
-	"bytes"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,30 +96,17 @@ func TestBadSpecs(t *testing.T) {
 		"texthash:" + dir + "/none", "pcre:" + dir + "/none", "regexp:" + dir + "/none", "cidr:" + dir + "/none", "hash:" + dir + "/none", "btree:" + dir + "/none",
 		"cdb:" + dir + "/none", "lmdb:" + dir + "/none", "unionmap:{static:a,texthash:" + dir + "/none}",
 	}
-	// postmap waits before it gives up: all of them at once.
-	type run struct {
-		cmd *exec.Cmd
-		out bytes.Buffer
-	}
-	runs := make([]run, len(specs))
+	wait := make([]func() (map[string]string, []string), len(specs))
 	for i, spec := range specs {
-		r := &runs[i]
-		r.cmd = exec.Command(postfixTool(t, "postmap"), "-c", configDir(t), "-q", "key", spec)
-		r.cmd.Stderr = &r.out
-		if err := r.cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		wait[i] = startPostmap(t, spec, []string{"key"})
 	}
 	for i, spec := range specs {
-		if err := runs[i].cmd.Wait(); err == nil {
-			t.Errorf("%s: postmap opens it", spec)
-		}
-		_, want, _ := strings.Cut(runs[i].out.String(), "fatal: ")
+		_, want := wait[i]()
 		opened, err := newSet(nil).Open(spec, postmapFlags)
 		if err == nil {
-			t.Errorf("%s: opened %v; postmap says %s", spec, opened, want)
-		} else if err.Error()+"\n" != want {
-			t.Errorf("%s: %v; postmap says %s", spec, err, want)
+			t.Errorf("%s: opened %v; postmap says %q", spec, opened, want)
+		} else if len(want) == 0 || want[len(want)-1] != "fatal: "+err.Error() {
+			t.Errorf("%s: %v; postmap says %q", spec, err, want)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (l *Link) ask(ctx context.Context, c *Conn, ask func(*Conn) error) error {
 // Disconnected reports whether an error means that the server closed the
 // connection.
 func Disconnected(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
