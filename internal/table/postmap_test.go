@@ -267,3 +267,10 @@ func (g generator) queries(known []string, raw bool) []string {
 func newSet(log table.Logger) *table.Set {
 	return table.NewSet(table.Options{Log: log, UTF8: true, OpenErrorsEnd: true})
 }
+
+func writeFile(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

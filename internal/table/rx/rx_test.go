@@ -1,0 +1,100 @@
+package rx
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func all() string {
+	b := make([]byte, 256)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return string(b)
+}
+
+// TestSets: both engines take a set for what it is.
+func TestSets(t *testing.T) {
+	alpha, _ := Class("alpha")
+	for _, s := range []Set{{}, Set{}.Not(), Of("a"), Of("\x00\x7f\x80\xff"), Range('a', 'z'), Range(100, 200), alpha, alpha.Not(), Of("]^-\\[").Union(Range(0, 31)),
+		Of("\n").Not(), Of("kK").Fold(), Of("\xe9").Fold(), Range(0, 127), Range(128, 255)} {
+		for _, p := range []Program{{Linear: `\A` + s.String() + `\z`, Full: "x"}, {Full: `\A` + s.String() + `\z`}} {
+			e, err := Compile(p)
+			if err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+			for _, c := range []byte(all()) {
+				if _, matched, err := e.Match(string([]byte{c}), 0); err != nil || matched != s.Has(c) {
+					t.Errorf("%s: %q: %v, %v", s, c, matched, err)
+				}
+			}
+		}
+	}
+}
+
+func TestClasses(t *testing.T) {
+	for name, size := range map[string]int{"alpha": 52, "lower": 26, "upper": 26, "digit": 10, "alnum": 62, "xdigit": 22, "space": 6, "blank": 2, "cntrl": 33, "print": 95, "graph": 94, "punct": 32} {
+		s, ok := Class(name)
+		n := 0
+		for _, c := range []byte(all()) {
+			if s.Has(c) {
+				n++
+			}
+		}
+		if !ok || n != size {
+			t.Errorf("%s: %d characters", name, n)
+		}
+	}
+	if _, ok := Class("word"); ok {
+		t.Error("unknown class")
+	}
+}
+
+// TestGroups: bytes come out as they went in.
+func TestGroups(t *testing.T) {
+	const key = "a\xc3\xa9\xff-b"
+	for _, p := range []Program{
+		{Linear: `\A(a)(?s:(..)(.))(x)?(-)`, Full: "x"},
+		{Full: `\A(a)(?s:(..)(.))(x)?(-)`},
+		{Linear: `\A(a)(?s:(..)(.))(x)?(-)`, Full: `\A(a)(?s:(..)(.))(x)?(-)`, Uncertain: true},
+	} {
+		e, err := Compile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups, matched, err := e.Match(key, 6)
+		want := []string{"a\xc3\xa9\xff-", "a", "\xc3\xa9", "\xff", "", "-", ""}
+		if err != nil || !matched || strings.Join(groups, "|") != strings.Join(want, "|") {
+			t.Errorf("%q, %v, %v", groups, matched, err)
+		}
+	}
+}
+
+// TestTime: a match that takes too long ends.
+func TestTime(t *testing.T) {
+	e, err := Compile(Program{Full: `(?>x)*(a*)*(a*)*(a*)*b\k<1>`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.Match(strings.Repeat("a", 5000), 0); !errors.Is(err, ErrTime) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCompile(t *testing.T) {
+	if _, err := Compile(Program{Full: "("}); err == nil {
+		t.Error("bad expression compiled")
+	}
+	if _, err := Compile(Program{Full: strings.Repeat("a", maxExpression+1)}); err == nil {
+		t.Error("huge expression compiled")
+	}
+	// Too large for the one engine, not for the other.
+	e, err := Compile(Program{Linear: "a{2000}", Full: "a{2000}"})
+	if err != nil || e.linear != nil {
+		t.Fatalf("%v", err)
+	}
+	if _, matched, err := e.Match(strings.Repeat("a", 2000), 0); !matched || err != nil {
+		t.Errorf("%v, %v", matched, err)
+	}
+}
