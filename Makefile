@@ -6,7 +6,7 @@ BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.versi
 FUZZTIME    ?= 10s
 TORTURE     ?= 2000
 
-.PHONY: help build check format vet lint unit test diff scenarios demo fuzz torture bench clean
+.PHONY: help build check format vet lint unit test diff scenarios demo fuzz torture bench microbench clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -57,7 +57,10 @@ fuzz: ## Fuzz each parser of outside bytes for FUZZTIME (10s).
 torture: ## Break everything around the daemon at random, TORTURE (2000) times, and count what became of the mail.
 	POSTLMTP_TORTURE_RUNS=$(TORTURE) $(GO) test -count=1 -parallel 16 -timeout 2h ./internal/torture
 
-bench: build ## Benchmarks: ours beside Postfix's lmtp where it is installed.
+bench: build ## Ours beside Postfix's own lmtp, in less than a minute; BENCH=--full for all loads.
+	@bin/postlmtp bench $(BENCH)
+
+microbench: ## Benchmarks of the parts, with their allocations.
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 
 clean: ## Remove what make made.

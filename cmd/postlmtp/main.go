@@ -41,6 +41,7 @@ func commands() []command {
 	return []command{
 		{"demo", "deliver a few messages on embedded parts and show what happens", demoCommand},
 		{"config", "show the values of parameters as the daemon sees them", configCommand},
+		{"bench", "measure the daemon beside Postfix's own lmtp", benchCommand},
 	}
 }
 

@@ -94,7 +94,7 @@ func (c *client) deliver(start time.Time) error {
 		return fmt.Errorf("read status: %w", err)
 	}
 	if status != 0 {
-		return fmt.Errorf("delivery failed: %q", c.buf)
+		return fmt.Errorf("delivery failed: status %d", status)
 	}
 	return nil
 }

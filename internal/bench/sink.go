@@ -154,8 +154,12 @@ func (s *Sink) serve(c net.Conn) {
 	k := &sinkConn{s: s, c: c}
 	if s.opts.RTT > 0 || s.opts.Final > 0 {
 		k.later = make(chan delayed, 1024)
-		s.wg.Go(k.sendLater)
-		defer close(k.later)
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			k.sendLater()
+		}()
+		defer func() { close(k.later); <-sent }()
 		time.Sleep(s.opts.RTT) // the handshake
 	}
 	k.out = append(k.out, sinkGreeting...)

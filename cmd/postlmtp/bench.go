@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"postlmtp/internal/bench"
+
+	"github.com/spf13/pflag"
+)
+
+const benchHelp = `Measure the daemon beside Postfix's own lmtp: the same messages, the same LMTP
+server, the same load, in turns within one run.
+
+Usage: postlmtp bench [OPTION]...
+
+It runs both agents as master(8) does, in a temporary directory, and has a private
+Postfix drain a queue through each of them, for which it needs root. It reports
+deliveries per second, processor time for each delivery, memory, latency, and
+ratios: how many times better ours is, as the median of all rounds. On a machine
+that has other work, only the ratios mean something.
+
+Options:
+`
+
+// benchOptions are the options of the bench.
+type benchOptions struct {
+	suite  bench.Suite
+	quick  bool
+	json   bool
+	svg    string
+	report string
+}
+
+// benchCommand is postlmtp bench.
+func benchCommand(args []string, stdout, stderr io.Writer) int {
+	var opts benchOptions
+	flags := pflag.NewFlagSet("bench", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&opts.suite.Ours, "agent", "", "the daemon to measure `FILE` (default: lmtp in the directory of this program)")
+	flags.StringVar(&opts.suite.Daemons, "daemons", "/usr/lib/postfix/sbin", "Postfix's daemon_directory `DIR`")
+	flags.BoolVar(&opts.quick, "quick", false, "the most important loads, in less than a minute; the default")
+	flags.BoolVar(&opts.suite.Full, "full", false, "all loads, longer, and more messages in the pipeline")
+	flags.StringVar(&opts.suite.Match, "match", "", "only loads whose description has this `TEXT` in it, and nothing else")
+	flags.BoolVar(&opts.json, "json", false, "print the report as JSON")
+	flags.StringVar(&opts.svg, "svg", "", "write charts of the ratios into `DIR`")
+	flags.StringVar(&opts.report, "report", "", "write the report as Markdown to `FILE`")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(stdout, benchHelp+flags.FlagUsages())
+		return exitOK
+	case err != nil:
+		return misused(stderr, "bench", err)
+	case flags.NArg() > 0:
+		return misused(stderr, "bench", fmt.Errorf("unexpected argument %q", flags.Arg(0)))
+	case opts.quick && opts.suite.Full:
+		return misused(stderr, "bench", errors.New("--quick and --full exclude each other"))
+	}
+	opts.suite.Command = strings.TrimSpace("postlmtp bench " + strings.Join(args, " "))
+	if err := opts.run(stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "postlmtp bench: %v\n", err)
+		return exitFail
+	}
+	return exitOK
+}
+
+// run measures, and writes what is wanted.
+func (o *benchOptions) run(stdout, stderr io.Writer) error {
+	agent, err := findAgent(o.suite.Ours)
+	if err != nil {
+		return err
+	}
+	o.suite.Ours, o.suite.Version = agent, version
+	o.suite.Log = func(format string, args ...any) {
+		fmt.Fprintf(stderr, "measuring: "+format+"\n", args...)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	report, err := o.suite.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		out := json.NewEncoder(stdout)
+		out.SetIndent("", "  ")
+		err = out.Encode(report)
+	} else {
+		err = report.WriteText(stdout)
+	}
+	if o.svg != "" {
+		err = errors.Join(err, report.WriteCharts(o.svg))
+	}
+	if o.report != "" {
+		err = errors.Join(err, o.writeReport(report))
+	}
+	return err
+}
+
+// writeReport writes the Markdown document, with links to the charts.
+func (o *benchOptions) writeReport(report *bench.Report) error {
+	charts := ""
+	if o.svg != "" {
+		rel, err := filepath.Rel(filepath.Dir(o.report), o.svg)
+		if err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+		charts = filepath.ToSlash(rel)
+	}
+	f, err := os.Create(o.report)
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return errors.Join(report.WriteMarkdown(f, charts), f.Close())
+}

@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"bytes"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStatistics(t *testing.T) {
+	for _, tt := range []struct {
+		values []float64
+		want   float64
+	}{
+		{nil, 0}, {[]float64{3}, 3}, {[]float64{3, 1, 2}, 2}, {[]float64{4, 1, 2, 3}, 2.5},
+	} {
+		if got := median(tt.values); got != tt.want {
+			t.Errorf("median of %v: %v, want %v", tt.values, got, tt.want)
+		}
+	}
+	times := []time.Duration{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	if p := percentile(times, 50); p != 6 {
+		t.Errorf("half: %d", p)
+	}
+	if p := percentile(times, 99); p != 10 {
+		t.Errorf("99 of 100: %d", p)
+	}
+}
+
+// TestSink holds dialogs with a sink, in pieces of any size.
+func TestSink(t *testing.T) {
+	const dialog = "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a>\r\nRCPT TO:<b>\r\nDATA\r\n.\r\n" +
+		"RSET\r\nMAIL FROM:<>\r\nRCPT TO:<a>\r\nDATA\r\nSubject: x\r\n\r\n..\r\n.\r\n" +
+		"MAIL FROM:<>\r\nRCPT TO:<a>\r\nBDAT 5\r\nabcdeBDAT 3 LAST\r\nfghQUIT\r\n"
+	const final = 2 + 1 + 1
+	for _, rtt := range []time.Duration{0, time.Millisecond} {
+		for _, size := range []int{1, 2, 3, 7, 64, len(dialog)} {
+			sink, err := NewSink("unix", filepath.Join(t.TempDir(), "s"), SinkOptions{RTT: rtt})
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := net.Dial("unix", sink.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rest := dialog; rest != ""; {
+				n := min(size, len(rest))
+				if _, err := conn.Write([]byte(rest[:n])); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			var got bytes.Buffer
+			if _, err := got.ReadFrom(conn); err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(got.String(), sinkSaved); n != final || !strings.HasSuffix(got.String(), sinkBye) {
+				t.Errorf("%v, pieces of %d: %d final replies, want %d:\n%s", rtt, size, n, final, got.String())
+			}
+			if n := sink.Messages(); n != 3 {
+				t.Errorf("%v, pieces of %d: %d messages", rtt, size, n)
+			}
+			conn.Close()
+			sink.Close()
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	c := Case{Concurrency: 20, Size: 4 << 10, Recipients: 1}
+	windows := func(n int) []window {
+		return []window{{done: n, elapsed: time.Second, cpu: time.Second, times: []time.Duration{1, 2}}}
+	}
+	agents := []Agent{{Name: Uncached}, {Name: Cached}, {Name: Ours}}
+	rounds := [][]window{windows(100), windows(50), windows(300)}
+	memory := []Memory{{100, 2}, {50, 2}, {10, 1}}
+	res := CaseResult{Case: c, Better: better(agents, rounds, memory)}
+	for i, a := range agents {
+		res.Agents = append(res.Agents, AgentResult{a.Name, numbers(rounds[i])})
+	}
+	best := res.Better[Best]
+	if best.PerSecond.Median != 3 || best.Memory.Median != 5 || best.CPU.Median != 3 {
+		t.Errorf("ours against the best: %+v", best)
+	}
+	r := &Report{Cases: []CaseResult{res}, Ceilings: []CeilingResult{{c, 1000, 0.3}},
+		StartUp:  &StartResult{Agents: []StartTime{{Uncached, 1}, {Ours, 2}}},
+		Pipeline: &PipelineResult{Messages: 7, Agents: []PipelineAgent{{"Postfix", 1, 1}, {Ours, 2, 1}}}}
+	var text, markdown bytes.Buffer
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.WriteMarkdown(&markdown, "charts"); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]*bytes.Buffer{"text": &text, "markdown": &markdown} {
+		for _, want := range []string{c.String(), "3.00 (3.00–3.00)", "30 %", "7 messages"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, b)
+			}
+		}
+	}
+	for _, ch := range chartList() {
+		if svg := r.chart(ch); strings.Contains(svg, "%!") || !strings.HasSuffix(svg, "</svg>\n") {
+			t.Errorf("%s: %s", ch.file, svg)
+		}
+	}
+}
