@@ -88,7 +88,7 @@ type Options struct {
 	Resolver Resolver
 	Dial     func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error)
 	Trace    func(req *request.Request, ep nexthop.Endpoint) func(lmtp.TraceEvent) // nil, or returns nil: no trace
-	// ExtraLogging logs hints after failed connections and warnings about
+	// ExtraLogging logs hints after failed connections and lines about
 	// unconfirmed mail, which Postfix does not have.
 	ExtraLogging bool
 	// Stopping is the cause of a context that ends because the process does.
@@ -102,6 +102,7 @@ type Deliverer struct {
 	reporter Reporter
 	pool     *sessionPool
 	hints    hints
+	buffers  bufferPool
 }
 
 // maxIdleSessions bounds the descriptors that idle sessions hold. They are gone

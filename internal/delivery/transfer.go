@@ -45,7 +45,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 	err = s.Deliver(ctx, t)
 	if j.d.abandoned(ctx) && len(x.open()) > 0 {
 		j.d.drop(s)
-		x.warnUnconfirmed(err)
+		x.logUnconfirmed(err)
 		return false, errAbandoned
 	}
 	if err != nil && s.pooled() && x.untouched(err) {
@@ -174,7 +174,10 @@ func (x *transfer) body(ctx context.Context, w io.Writer, downgrade bool) error 
 	if err != nil {
 		return err
 	}
-	_, err = content.Copy(w, x.j.file.Records(x.j.req.Offset), o)
+	b := x.j.d.buffers.get()
+	defer x.j.d.buffers.put(b)
+	o.Buffer = b.wire
+	_, err = content.Copy(w, x.j.file.RecordsIn(b.records, x.j.req.Offset), o)
 	return err
 }
 
@@ -246,7 +249,7 @@ func (x *transfer) failed(err error) {
 	if unreadable {
 		j.d.opt.Log.Warningf("%s: bad record type: %d in message content", j.req.QueueID, bad.Type)
 	} else {
-		x.warnUnconfirmed(err)
+		x.logUnconfirmed(err)
 		x.logCause(err)
 	}
 	f, early := x.earlyReply(err)
@@ -266,13 +269,13 @@ func (x *transfer) failed(err error) {
 	}
 }
 
-// warnUnconfirmed says plainly when the server may have stored what we are
+// logUnconfirmed says plainly when the server may have stored what we are
 // going to send again: the final dot was sent, and replies are missing.
-func (x *transfer) warnUnconfirmed(err error) {
+func (x *transfer) logUnconfirmed(err error) {
 	var conn *lmtp.ConnError
 	open := x.open()
 	if x.j.d.opt.ExtraLogging && errors.As(err, &conn) && conn.Ambiguous() && len(open) > 0 {
-		x.j.d.opt.Log.Warningf("%s: unconfirmed: %s did not answer the end of the message for %d of %d recipients; "+
+		x.j.d.opt.Log.Infof("%s: unconfirmed: %s did not answer the end of the message for %d of %d recipients; "+
 			"they may have it already, and will get it again",
 			x.j.req.QueueID, x.s.endpoint.Relay(), len(open), len(x.offered))
 	}

@@ -70,19 +70,12 @@ var (
 	pflogsummBytes = regexp.MustCompile(`(?m)^.* bytes (received|delivered)\n`)
 )
 
-// unconfirmed is what our agent logs in addition, as a warning: that a server
-// was lost after the final dot.
-const unconfirmed = ": unconfirmed: "
-
 // pflogsummCounts is a report without times, sizes and names that differ from
 // run to run.
 func pflogsummCounts(report string) []string {
 	report = pflogsummHost.ReplaceAllString(pflogsummBytes.ReplaceAllString(report, ""), "$1$2 $3")
 	var keep []string
 	for _, part := range pflogsummPart.Split(report, -1) {
-		if strings.HasPrefix(part, "Warnings") && strings.Count(part, unconfirmed) == 2 {
-			part = "Warnings: none\n"
-		}
 		if !ofTheMoment.MatchString(part) {
 			lines := strings.Split(part, "\n")
 			slices.Sort(lines) // pflogsumm gives equal counts in any order
@@ -92,12 +85,9 @@ func pflogsummCounts(report string) []string {
 	return keep
 }
 
-var logwatchUnconfirmed = regexp.MustCompile(`(?m)^ +2 +Miscellaneous warnings -+\n( +1 +[0-9A-F]+` + unconfirmed + `.*\n){2}\n`)
-
 // logwatchCounts is a report without times.
 func logwatchCounts(report string) []string {
 	report, _, _ = strings.Cut(report, "=== Delivery Delays")
-	report = logwatchUnconfirmed.ReplaceAllString(report, "")
 	return strings.Split(report, "\n")
 }
 
