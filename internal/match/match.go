@@ -221,7 +221,5 @@ func (l *List) warnComment(comment string, rest []string) {
 	if len(after) > 20 {
 		after = after[:20]
 	}
-	if log := l.opt.Tables.Options().Log; log != nil {
-		log.Warningf("%s: #comment after other text is not allowed: %s %s...", l.opt.Param, comment, after)
-	}
+	l.opt.Tables.Options().Log.Warningf("%s: #comment after other text is not allowed: %s %s...", l.opt.Param, comment, after)
 }
