@@ -148,6 +148,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 		Flags:           flags,
 		HeadersBackward: !s.release.AtLeast(3, 7),
 		UTF8AtOnce:      !s.release.AtLeast(3, 11),
+		QuietFolds:      !s.release.AtLeast(3, 7),
 
 		WarnPort465: s.HelpfulWarnings && !s.LMTP.TLSWrapperMode,
 

@@ -50,6 +50,10 @@ type Options struct {
 	// lacks it, in the words of Postfix before 3.11.
 	UTF8AtOnce bool
 
+	// QuietFolds does not say in the log that a long line is broken: Postfix
+	// does from 3.7 on.
+	QuietFolds bool
+
 	// WarnPort465 says that port 465 is for TLS from the first byte, which is
 	// not configured (helpful_warnings).
 	WarnPort465 bool

@@ -37,9 +37,11 @@ func (x *transfer) contentOptions(ctx context.Context, downgrade bool) (content.
 		MIME:      opt.MIME,
 		Log:       opt.Log,
 		QueueID:   j.req.QueueID,
-		OnFold: func() {
+	}
+	if !opt.QuietFolds {
+		o.OnFold = func() {
 			opt.Log.Infof("%s: breaking line > %d bytes with <CR><LF>SPACE", j.req.QueueID, opt.LineLengthLimit)
-		},
+		}
 	}
 	if opt.Checks != nil {
 		o.Checks = opt.Checks(ctx)

@@ -470,14 +470,22 @@ func (j *job) sameTLS(ctx context.Context, s *session) bool {
 	if err != nil {
 		return false
 	}
-	level := p.Level
-	if s.endpoint.Network == "unix" && level == tlspolicy.May {
+	if s.endpoint.Network == "unix" && p.Level == tlspolicy.May {
 		p = p.Plain()
 	}
-	if p.Identity() != s.policy.Identity() {
-		return false
+	return p.Identity() == s.policy.Identity()
+}
+
+// undecidedTLS takes back what the log says of TLS: before Postfix looks whether
+// it can have TLS it looks whether it can have SMTPUTF8.
+func (j *job) undecidedTLS(p *tlspolicy.Policy) {
+	if j.d.opt.TLS.Engine == nil || p == nil {
+		return
+	}
+	level := p.Level
+	if j.tls.downgraded {
+		level = tlspolicy.May
 	}
 	j.tls.status.Begin(j.requireTLS())
 	j.tls.status.Aim(level)
-	return true
 }

@@ -78,6 +78,9 @@ func (x *transfer) unfit() (Failure, bool) {
 			f.Diagnosis.Reason = "SMTPUTF8 is required, but was not offered by host " + host
 		}
 		x.s.unfit = true
+		if x.s.TLS() == nil {
+			x.j.undecidedTLS(x.s.policy)
+		}
 		return f, true
 	}
 	if caps.SizeLimit > 0 && caps.SizeLimit < req.Size {

@@ -22,6 +22,7 @@ import (
 //
 //	user@SOCKET.SERVICE.sock.test   transport SERVICE, unix:private/SOCKET
 //	user@pPORT.SERVICE.port.test    transport SERVICE, inet:[127.0.0.1]:PORT
+//	user@pPORT.SERVICE.six.test     transport SERVICE, inet:[::1]:PORT
 //	user@pPORT.SERVICE.host.test    transport SERVICE, inet:localhost:PORT
 //
 // SERVICE is the master.cf service: "lmtp", or what options.services adds.
@@ -43,6 +44,7 @@ type options struct {
 	args     []string          // further words of service lmtp's command
 	services map[string]string // further services of the agent: name to "chroot maxproc words…"
 	smtpd    map[string]string // further smtpd listeners: name to options
+	further  string            // further lines of master.cf
 	main     []string          // further main.cf lines
 	syslog   bool              // log by syslog(3), in a mount namespace of its own
 }
@@ -278,6 +280,7 @@ postlog   unix-dgram n - n - 1 postlogd
 		f := strings.SplitN(words, " ", 3)
 		line("%s unix - - %s - %s %s %s", name, f[0], f[1], p.agent.file, strings.Join(f[2:], " "))
 	}
+	line("%s", o.further)
 	p.must(os.WriteFile(p.conf()+"/master.cf", []byte(b.String()), 0o644))
 }
 

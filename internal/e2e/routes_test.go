@@ -50,6 +50,7 @@ func (p *postfix) serveRoutes() {
 var (
 	sockDomain = regexp.MustCompile(`@([a-z0-9-]+)\.([a-z0-9-]+)\.sock\.test$`)
 	hostDomain = regexp.MustCompile(`@p(\d+)\.([a-z0-9-]+)\.host\.test$`)
+	sixDomain  = regexp.MustCompile(`@p(\d+)\.([a-z0-9-]+)\.six\.test$`)
 	portDomain = regexp.MustCompile(`@p(\d+)\.([a-z0-9-]+)\.port\.test$`)
 )
 
@@ -60,6 +61,9 @@ func route(address string) string {
 	}
 	if m := portDomain.FindStringSubmatch(address); m != nil {
 		return m[2] + ":inet:[127.0.0.1]:" + m[1]
+	}
+	if m := sixDomain.FindStringSubmatch(address); m != nil {
+		return m[2] + ":inet:[::1]:" + m[1]
 	}
 	if m := hostDomain.FindStringSubmatch(address); m != nil {
 		return m[2] + ":inet:localhost:" + m[1]

@@ -1,0 +1,214 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// TestUpgradeByRename: the daemon's file is replaced by rename(2) in the middle
+// of a load, as a package upgrade does, several times, with and without a
+// reload after it: no message is lost, none is doubled, nothing is complained of.
+func TestUpgradeByRename(t *testing.T) {
+	const messages = 1500
+	p := startPostfix(t, options{main: []string{"max_use = 50"}})
+	if p.agent.path == "" {
+		t.Skip("Postfix's own program is that of the machine")
+	}
+	s := unixSink(t, p, "sink").run()
+	l := p.inject(messages, 4, "sink.lmtp.sock.test")
+	data, err := os.ReadFile(p.agent.path)
+	p.must(err)
+	for i, n := range []int{200, 500, 800, 1100} {
+		eventually(t, later, fmt.Sprintf("%d deliveries", n), func() bool { return s.count() >= n })
+		next := filepath.Join(p.dir, "daemon", "next")
+		p.must(os.WriteFile(next, data, 0o755))
+		p.must(os.Rename(next, filepath.Join(p.dir, "daemon", p.agent.file)))
+		if i%2 == 1 {
+			p.reload()
+		}
+	}
+	<-l.done
+	p.drain()
+	for _, id := range l.ids {
+		if n := s.times(id, "load@sink.lmtp.sock.test"); n != 1 {
+			t.Errorf("%s is delivered %d times", id, n)
+		}
+	}
+	p.log.noAlarm(t, 0, `/cleanup\[\d+\]: warning: problem talking to service rewrite: `) // the reload
+}
+
+// TestTwoServices: two services of one daemon with settings of their own work
+// side by side, and -o stress= is what the conditions of main.cf see.
+func TestTwoServices(t *testing.T) {
+	t.Parallel()
+	p := startPostfix(t, options{
+		services: map[string]string{
+			"one":    "y - -o lmtp_lhlo_name=one.e2e.test -o lmtp_line_length_limit=100",
+			"two":    "n - -o lmtp_lhlo_name=two.e2e.test",
+			"strain": "y - -o stress=yes",
+			"calm":   "y - -o stress=",
+		},
+		main: []string{"lmtp_lhlo_name = ${stress?{strained}:{calm}}.e2e.test"},
+	})
+	s := unixSink(t, p, "sink").run()
+	want := map[string]string{"one": "one", "two": "two", "strain": "strained", "calm": "calm", "lmtp": "calm"}
+	ids := map[string]string{}
+	for range 3 {
+		for service, name := range want {
+			id, _ := p.sendSmall(t, "", "rcpt@sink."+service+".sock.test")
+			ids[id] = name + ".e2e.test"
+		}
+	}
+	p.empty()
+	for id, name := range ids {
+		if got := s.received(id); len(got) != 1 || got[0].lhlo != name {
+			t.Errorf("%s: received %d times, LHLO %v, want %s", id, len(got), got, name)
+		}
+	}
+	p.log.noAlarm(t, 0)
+}
+
+// TestProcessLimits: mail flows under every limit, and never more deliveries at
+// once than it allows.
+func TestProcessLimits(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, maxproc, limit string
+		most                 int
+	}{
+		{"default_process_limit = 1", "-", "1", 1},
+		{"default_process_limit = 2", "-", "2", 2},
+		{"maxproc 1", "1", "100", 1},
+		{"maxproc 0", "0", "100", 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := startPostfix(t, options{maxproc: c.maxproc, main: []string{"default_process_limit = " + c.limit}})
+			s := unixSink(t, p, "sink").run()
+			const messages = 40
+			l := p.inject(messages, 1, "sink.lmtp.sock.test")
+			<-l.done
+			p.empty()
+			if n := s.count(); n != messages {
+				t.Errorf("%d of %d delivered", n, messages)
+			}
+			if _, busy := s.peaks(); busy > c.most {
+				t.Errorf("%d transactions at one time", busy)
+			}
+			p.log.noAlarm(t, 0)
+		})
+	}
+}
+
+// TestQueueNames: long queue IDs, a deep queue and other hashed directories.
+func TestQueueNames(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		main []string
+		id   string
+	}{
+		{"long", []string{"enable_long_queue_ids = yes"}, `^[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+$`},
+		{"deep", []string{"hash_queue_depth = 2", "hash_queue_names = active, deferred, defer, incoming"}, `^[0-9A-F]+$`},
+		{"long, deep", []string{"enable_long_queue_ids = yes", "hash_queue_depth = 2",
+			"hash_queue_names = active deferred defer"}, `z`},
+		{"flat", []string{"hash_queue_names = hold"}, `^[0-9A-F]+$`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := startPostfix(t, options{main: c.main})
+			s := unixSink(t, p, "sink")
+			refuse := make(chan struct{})
+			s.onRcpt = func(*transaction, string) string {
+				select {
+				case <-refuse:
+					return ""
+				default:
+					return "450 4.2.0 not now"
+				}
+			}
+			s.run()
+			to := "rcpt@sink.lmtp.sock.test"
+			id, queueID := p.sendSmall(t, "", to)
+			if !regexp.MustCompile(c.id).MatchString(queueID) {
+				t.Errorf("queue ID %s", queueID)
+			}
+			p.log.delivered(t, 0, queueID, to, "deferred")
+			close(refuse)
+			p.drain()
+			p.log.delivered(t, 0, queueID, to, "sent")
+			if n := s.times(id, to); n != 1 {
+				t.Errorf("delivered %d times", n)
+			}
+			p.log.noAlarm(t, 0)
+		})
+	}
+}
+
+// TestInstanceName: an instance of postmulti(1) logs under its own name.
+func TestInstanceName(t *testing.T) {
+	t.Parallel()
+	p := startPostfix(t, options{main: []string{"multi_instance_name = postfix-two", "multi_instance_enable = yes"}})
+	s := unixSink(t, p, "sink").run()
+	to := "rcpt@sink.lmtp.sock.test"
+	id, queueID := p.sendSmall(t, "", to)
+	d := p.log.delivered(t, 0, queueID, to, "sent")
+	if d.tag != "postfix-two/lmtp" {
+		t.Errorf("tag in %s", d.line)
+	}
+	if n := s.times(id, to); n != 1 {
+		t.Errorf("delivered %d times", n)
+	}
+	p.log.noAlarm(t, 0)
+}
+
+// TestInetService: the daemon as a service on a TCP port takes the same requests.
+func TestInetService(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	p := startPostfix(t, options{further: fmt.Sprintf("127.0.0.1:%d inet n - y - - %s", port, underTest(t).file)})
+	for range 3 {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		p.must(err)
+		conn.SetDeadline(time.Now().Add(soon))
+		if _, err := conn.Read(make([]byte, 512)); err != nil {
+			t.Fatalf("no greeting: %v", err)
+		}
+		// There is no such message: the agent answers that there is nothing to do.
+		_, err = conn.Write(request("active", "0123456789A"))
+		p.must(err)
+		conn.(*net.TCPConn).CloseWrite()
+		if reply, err := io.ReadAll(conn); err != nil || len(reply) == 0 {
+			t.Errorf("no status: %q, %v", reply, err)
+		}
+		conn.Close()
+	}
+	p.log.noAlarm(t, 0, `0123456789A`)
+}
+
+// TestIPv6Only: the service knows no other protocol.
+func TestIPv6Only(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 on this machine: %v", err)
+	}
+	s := newSink(t, l).run()
+	port := l.Addr().(*net.TCPAddr).Port
+	p := startPostfix(t, options{services: map[string]string{"six": "y - -o inet_protocols=ipv6"}})
+	to := fmt.Sprintf("rcpt@p%d.six.six.test", port)
+	id, queueID := p.sendSmall(t, "", to)
+	d := p.log.delivered(t, 0, queueID, to, "sent")
+	if want := fmt.Sprintf("::1[::1]:%d", port); d.relay != want || s.times(id, to) != 1 {
+		t.Errorf("relay %s, want %s; delivered %d times", d.relay, want, s.times(id, to))
+	}
+	// The other protocol is not spoken.
+	to = fmt.Sprintf("rcpt@p%d.six.port.test", freePort(t))
+	_, queueID = p.sendSmall(t, "", to)
+	p.log.wait(t, 0, queueID+`: to=<[^>]*>, relay=none, .*status=(deferred|bounced)`)
+}
