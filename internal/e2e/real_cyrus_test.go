@@ -18,9 +18,8 @@ import (
 )
 
 // cyrus is one private Cyrus lmtpd that wants a login: user "user", password
-// "secret". It has no mailboxes. POSTLMTP_CYRUS names a directory into which
-// the packages cyrus-imapd, cyrus-common, sasl2-bin and what they need were
-// unpacked, where they cannot be installed next to others.
+// "secret". It has no mailboxes. Its packages cannot be installed beside
+// Dovecot's IMAP server: .ci/install unpacks them into a directory of their own.
 type cyrus struct {
 	t    *testing.T
 	dir  string
@@ -28,7 +27,8 @@ type cyrus struct {
 	port int
 }
 
-func cyrusRoot() string { return strings.TrimSuffix(os.Getenv("POSTLMTP_CYRUS"), "/") }
+// cyrusRoot is where .ci/install unpacks Cyrus.
+const cyrusRoot = "/var/cache/postlmtp/cyrus"
 
 func (c *cyrus) path(name string) string { return filepath.Join(c.dir, name) }
 
@@ -41,12 +41,13 @@ func (c *cyrus) must(err error) {
 
 // command prepares a program of Cyrus.
 func (c *cyrus) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(c.root+name, args...)
+	cmd := exec.Command(name, args...)
 	cmd.Env = os.Environ()
-	if c.root != "" {
-		lib := c.root + "/usr/lib/"
-		paths := []string{c.root + "/lib/x86_64-linux-gnu", lib + "x86_64-linux-gnu", lib + "cyrus"}
-		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+strings.Join(paths, ":"))
+	// Debian's multiarch directory, whatever the machine's name for it is.
+	libraries, err := filepath.Glob(c.root + "/usr/lib/*/libcyrus.so.0")
+	c.must(err)
+	for _, library := range libraries {
+		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+filepath.Dir(library))
 	}
 	return cmd
 }
@@ -71,13 +72,8 @@ tls_server_key: DIR/key.pem
 
 func startCyrus(t *testing.T) *cyrus {
 	t.Helper()
-	c := &cyrus{t: t, root: cyrusRoot()}
-	for _, file := range []string{"/usr/lib/cyrus/bin/master", "/usr/lib/cyrus/bin/lmtpd", "/usr/sbin/saslpasswd2"} {
-		if _, err := os.Stat(c.root + file); err != nil {
-			fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s needs Cyrus: %v\n\n", t.Name(), err)
-			t.Skip("needs cyrus-imapd and sasl2-bin, or POSTLMTP_CYRUS")
-		}
-	}
+	c := &cyrus{t: t, root: cyrusRoot}
+	need(t, c.root+"/usr/lib/cyrus/bin/master", c.root+"/usr/lib/cyrus/bin/lmtpd", "/usr/sbin/saslpasswd2")
 	c.dir, c.port = tempDir(t), freePort(t)
 	for _, name := range strings.Fields("conf conf/db conf/proc conf/socket conf/log conf/msg conf/ptclient conf/lock spool spool/stage.") {
 		c.must(os.Mkdir(c.path(name), 0o755))
@@ -118,7 +114,7 @@ func (c *cyrus) certificate() {
 
 // run starts Cyrus's master and waits for lmtpd to answer.
 func (c *cyrus) run() {
-	master := c.command("/usr/lib/cyrus/bin/master", "-C", c.path("imapd.conf"), "-M", c.path("cyrus.conf"),
+	master := c.command(c.root+"/usr/lib/cyrus/bin/master", "-C", c.path("imapd.conf"), "-M", c.path("cyrus.conf"),
 		"-p", c.path("conf/master.pid"), "-D")
 	reaper(c.t, c.dir)
 	c.must(master.Start())
