@@ -59,14 +59,14 @@ func (s *Suite) cases() []Case {
 		add(func(c *Case) { c.Concurrency = 500 })
 		add(func(c *Case) { c.Size = kilobyte })
 		add(func(c *Case) { c.Size = 200 * kilobyte })
-		add(func(c *Case) { c.Concurrency, c.Size = 4, 10 * megabyte })
+		add(func(c *Case) { c.Concurrency, c.Size = 4, 10*megabyte })
 		add(func(c *Case) { c.Recipients = 50 })
 		add(func(c *Case) { c.TCP = true })
 		add(func(c *Case) { c.TCP, c.RTT, c.Concurrency = true, time.Millisecond, 1 })
 		add(func(c *Case) { c.TCP, c.RTT = true, time.Millisecond })
-		add(func(c *Case) { c.TCP, c.RTT = true, 20 * time.Millisecond })
+		add(func(c *Case) { c.TCP, c.RTT = true, 20*time.Millisecond })
 	}
-	add(func(c *Case) { c.TCP, c.RTT, c.Concurrency = true, 20 * time.Millisecond, 1 })
+	add(func(c *Case) { c.TCP, c.RTT, c.Concurrency = true, 20*time.Millisecond, 1 })
 	return list
 }
 
