@@ -12,6 +12,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Handshake is one attempt to talk TLS to one server.
@@ -157,10 +158,31 @@ func (e *Engine) sessionCache(p *Policy) tls.ClientSessionCache {
 		if len(e.sessions) >= maxSessionCaches {
 			clear(e.sessions)
 		}
-		c = tls.NewLRUClientSessionCache(2)
+		c = new(ticket)
 		e.sessions[id] = c
 	}
 	return c
+}
+
+// A ticket is the cache for one server under one policy: whatever key crypto/tls
+// makes of that.
+type ticket struct {
+	mu    sync.Mutex
+	state *tls.ClientSessionState
+}
+
+// Get implements tls.ClientSessionCache.
+func (t *ticket) Get(string) (*tls.ClientSessionState, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state, t.state != nil
+}
+
+// Put implements tls.ClientSessionCache.
+func (t *ticket) Put(_ string, s *tls.ClientSessionState) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state = s
 }
 
 // Config is for crypto/tls, and for one connection.

@@ -193,7 +193,7 @@ func shake(t testing.TB, e *Engine, p *Policy, server *tls.Config) result {
 	if err != nil {
 		return result{err: err, log: log.take()}
 	}
-	ours, theirs := net.Pipe()
+	ours, theirs := connected(t)
 	done := make(chan tls.ConnectionState, 1)
 	go func() {
 		conn := tls.Server(theirs, server)
@@ -201,7 +201,7 @@ func shake(t testing.TB, e *Engine, p *Policy, server *tls.Config) result {
 			conn.Write([]byte("220 ready\r\n")) // with it come the tickets
 		}
 		done <- conn.ConnectionState()
-		conn.Close()
+		theirs.Close() // without a word: nobody reads it
 	}()
 	conn := tls.Client(ours, h.Config())
 	r := result{err: conn.Handshake()}
@@ -213,9 +213,28 @@ func shake(t testing.TB, e *Engine, p *Policy, server *tls.Config) result {
 	} else {
 		h.Failed(r.err)
 	}
-	conn.Close()
 	ours.Close()
 	r.server = <-done
 	r.verdict, r.log = h.Verdict(), log.take()
 	return r
+}
+
+// connected returns both ends of a connection. That of net.Pipe has no buffers,
+// and crypto/tls may write on both ends at once.
+func connected(t testing.TB) (net.Conn, net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ours, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ours, theirs
 }
