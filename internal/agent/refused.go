@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"postlmtp/internal/attr"
@@ -28,7 +29,8 @@ type refusedLogins struct {
 	client    *ipc.Client
 	name      string // as configured
 	ttl       time.Duration
-	instances bool // the proxymap(8) is that of Postfix 3.11 or later
+	instances bool         // the proxymap(8) is that of Postfix 3.11 or later
+	flags     atomic.Int64 // with which that has the table open; 0: not asked so far
 	log       *maillog.Logger
 }
 
@@ -67,7 +69,7 @@ func (s *settings) openRefused(log *maillog.Logger) (*refusedLogins, error) {
 func (r *refusedLogins) Find(ctx context.Context, host string, login sasl.Login) (delivery.Refusal, bool) {
 	key := host + ";" + login.Username
 	var value string
-	status, err := r.ask(ctx, r.command("lookup").String("key", key), &value)
+	status, err := r.ask(ctx, "lookup", &value, "key", key)
 	if err != nil || status != proxyOK && status != proxyNoKey {
 		r.failed("lookup failed for", key, status, err)
 		return delivery.Refusal{}, false
@@ -78,7 +80,7 @@ func (r *refusedLogins) Find(ctx context.Context, host string, login sasl.Login)
 	refusal, good := r.parse(value, login.Password)
 	if !good {
 		// Too old, of another password, or no entry at all.
-		status, err := r.ask(ctx, r.command("delete").String("key", key), nil)
+		status, err := r.ask(ctx, "delete", nil, "key", key)
 		if err != nil || status != proxyOK {
 			r.failed("entry not deleted:", key, status, err)
 		}
@@ -90,7 +92,7 @@ func (r *refusedLogins) Find(ctx context.Context, host string, login sasl.Login)
 func (r *refusedLogins) Store(ctx context.Context, host string, login sasl.Login, refusal delivery.Refusal) {
 	key := host + ";" + login.Username
 	value := fmt.Sprintf("%d;%s;%s;%s", time.Now().Unix(), hashed(login.Password), refusal.Status, refusal.Text)
-	status, err := r.ask(ctx, r.command("update").String("key", key).String("value", value), nil)
+	status, err := r.ask(ctx, "update", nil, "key", key, "value", value)
 	if err != nil || status != proxyOK {
 		r.failed("update failed for", key, status, err)
 	}
@@ -113,11 +115,24 @@ func (r *refusedLogins) command(verb string) *ipc.Command {
 	if r.instances {
 		cmd.Int("instance_flags", refusedFlags)
 	}
-	return cmd.Int("flags", refusedFlags)
+	return cmd
 }
 
-// ask sends a request, and reads the value if there is one in the answer.
-func (r *refusedLogins) ask(ctx context.Context, cmd *ipc.Command, value *string) (status int, err error) {
+// ask sends a request with attributes (name, value and so on), and reads the
+// value if there is one in the answer. From Postfix 3.11 on the flags of a
+// request are those that the server has told, at first as it opened the table:
+// it ends with others, which lack what the type of the table needs.
+func (r *refusedLogins) ask(ctx context.Context, verb string, value *string, attributes ...string) (status int, err error) {
+	flags := refusedFlags
+	if r.instances {
+		if flags, err = r.open(ctx); err != nil {
+			return 0, err
+		}
+	}
+	cmd := r.command(verb).Int("flags", flags)
+	for i := 0; i+1 < len(attributes); i += 2 {
+		cmd.String(attributes[i], attributes[i+1])
+	}
 	err = r.client.Ask(ctx, cmd, func(in *attr.Reader) bool {
 		status = in.Int("status")
 		if r.instances {
@@ -129,6 +144,27 @@ func (r *refusedLogins) ask(ctx context.Context, cmd *ipc.Command, value *string
 		return false
 	})
 	return status, err
+}
+
+// open asks once with which flags the server has the table open.
+func (r *refusedLogins) open(ctx context.Context) (int, error) {
+	if flags := r.flags.Load(); flags != 0 {
+		return int(flags), nil
+	}
+	var status, flags int
+	err := r.client.Ask(ctx, r.command("open"), func(in *attr.Reader) bool {
+		status = in.Int("status")
+		flags = in.Int("flags")
+		return false
+	})
+	if err == nil && status != proxyOK {
+		err = fmt.Errorf("open failed: status %d", status)
+	}
+	if err != nil {
+		return 0, err
+	}
+	r.flags.Store(int64(flags))
+	return flags, nil
 }
 
 // parse reads an entry. It is false for one that does not count.
