@@ -64,10 +64,10 @@ func TestIndexed(t *testing.T) {
 		}{
 			{"one", 1, 10, 10, true},
 			{"few", 100, 100, 100, false},
-			{"many", 20_000, 400, 1000, false},
-			{"raw", 10_000, 400, 1000, true},
-			{"long values", 3000, 400, 100_000, true},
-			{"long keys", 2000, 9000, 5000, true},
+			{"many", 8000, 400, 1000, false},
+			{"raw", 3000, 400, 1000, true},
+			{"long values", 1000, 400, 100_000, true},
+			{"long keys", 1000, 9000, 5000, true},
 		} {
 			t.Run(kind+"/"+tt.name, func(t *testing.T) {
 				hasType(t, kind)
