@@ -256,9 +256,13 @@ func (t *tlsDialog) broken(ctx context.Context) error {
 // the handshake.
 func (t *tlsDialog) failure(ctx context.Context, err error) error {
 	var conn *lmtp.ConnError
-	if errors.As(err, &conn) && conn.Stage == lmtp.StageTLS && !conn.Cancelled {
+	switch {
+	case !errors.As(err, &conn) || conn.Cancelled || t.handshake == nil:
+	case conn.Stage == lmtp.StageTLS:
 		t.handshake.Failed(conn.Err)
 		return t.broken(ctx)
+	case t.handshake.Verdict().OK(): // lost after the handshake
+		t.j.tls.retryPlain = t.j.plainAllowed(ctx, t.policy, t.ep)
 	}
 	return err
 }
