@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +29,7 @@ type indexed struct {
 	lock bool // lock the file for each lookup
 	open func(file *os.File, stat os.FileInfo) (getter, error)
 
-	mu    sync.Mutex
+	turn  chan struct{} // holds one value while nobody uses what follows
 	get   getter
 	stat  os.FileInfo // when get was opened; nil: it sees changes
 	nulls nulls
@@ -44,7 +43,8 @@ func (o *opening) openIndexed(suffix string, lock bool, open func(*os.File, os.F
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %s", path, cause(err))
 	}
-	t := &indexed{path: path, file: file, lock: lock, open: open, nulls: nulls{try: o.flags & (TryNull | TryNoNull)}}
+	t := &indexed{path: path, file: file, lock: lock, open: open, nulls: nulls{try: o.flags & (TryNull | TryNoNull)}, turn: make(chan struct{}, 1)}
+	t.turn <- struct{}{}
 	err = t.locked(context.Background(), t.reopen)
 	if err != nil {
 		file.Close()
@@ -118,10 +118,15 @@ func lockShared(ctx context.Context, f *os.File) error {
 	}
 }
 
-// lookup finds a key in a file that is locked, or that never changes.
+// lookup finds a key. One lookup at a time: a lock of the file belongs to all of
+// the process.
 func (t *indexed) lookup(ctx context.Context, key string) (value string, found bool, err error) {
-	t.mu.Lock() // a lock of the file belongs to all of the process
-	defer t.mu.Unlock()
+	select {
+	case <-t.turn:
+		defer func() { t.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return "", false, &readError{t.path, ctx.Err()}
+	}
 	err = t.locked(ctx, func() error {
 		if t.lock && t.changed() {
 			if err := t.reopen(); err != nil {

@@ -10,7 +10,8 @@
 // # Known limits
 //
 // PCRE2 gives up after a number of steps, here it is after a time, see package
-// rx. Groups that an alternative left behind in a repeated group can differ.
+// rx. A lookbehind may be of any length, which PCRE2 refuses. The offset in the
+// text of an error is not always that of PCRE2.
 package pcre
 
 import (
