@@ -1,0 +1,160 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testCA is an authority whose files lie in a directory.
+type testCA struct {
+	t    *testing.T
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newTestCA(t *testing.T) *testCA {
+	ca := &testCA{t: t, dir: tempDir(t)}
+	ca.cert, ca.key = ca.make("ca", &x509.Certificate{Subject: pkix.Name{CommonName: "Test CA"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	return ca
+}
+
+func (ca *testCA) file(name string) string { return filepath.Join(ca.dir, name) }
+
+// make issues a certificate and writes NAME.pem and NAME.key.
+func (ca *testCA) make(name string, tmpl *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	ca.t.Helper()
+	must := func(err error) {
+		if err != nil {
+			ca.t.Helper()
+			ca.t.Fatal(err)
+		}
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	tmpl.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
+	must(err)
+	tmpl.NotBefore, tmpl.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	parent, signer := tmpl, key
+	if ca.cert != nil {
+		parent, signer = ca.cert, ca.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
+	must(err)
+	cert, err := x509.ParseCertificate(der)
+	must(err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	must(err)
+	must(os.WriteFile(ca.file(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+	must(os.WriteFile(ca.file(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
+	return cert, key
+}
+
+// secure makes a Dovecot that was not started offer TLS: by STARTTLS at its
+// port, and from the first byte at another, which is returned.
+func (d *dovecot) secure(ca *testCA, name, further string) (wrapped int) {
+	d.t.Helper()
+	wrapped = freePort(d.t)
+	text, err := os.ReadFile(d.path("dovecot.conf"))
+	d.must(err)
+	more := fmt.Sprintf("ssl = yes\nssl_cert = <%s\nssl_key = <%s\n", ca.file(name+".pem"), ca.file(name+".key"))
+	listen := "address"
+	if since24() {
+		more = fmt.Sprintf("ssl = yes\nssl_server_cert_file = %s\nssl_server_key_file = %s\n", ca.file(name+".pem"), ca.file(name+".key"))
+		listen = "listen"
+	}
+	more += fmt.Sprintf("service lmtp {\n  inet_listener lmtps {\n    %s = 127.0.0.1\n    port = %d\n    ssl = yes\n  }\n}\n", listen, wrapped)
+	d.must(os.WriteFile(d.path("dovecot.conf"), []byte(string(text)+more+further), 0o644))
+	return wrapped
+}
+
+// TestDovecotTLS: every level over a real Dovecot, in a chroot jail, so that what
+// the levels need is read before it.
+func TestDovecotTLS(t *testing.T) {
+	ca, other := newTestCA(t), newTestCA(t)
+	cert, _ := ca.make("server", &x509.Certificate{Subject: pkix.Name{CommonName: "server"}, DNSNames: []string{"imap.e2e.test"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	sum := sha256.Sum256(cert.Raw)
+	print := fmt.Sprintf("%X", sum[:])
+	trust := " -o lmtp_tls_CAfile=" + ca.file("ca.pem")
+	type test struct {
+		service, words string
+		wrapped        bool
+		status, text   string // of the delivery; text if it is not sent
+		state          string // of the TLS connection, "" without one
+	}
+	const notVerified = "Server certificate not verified"
+	level := func(l string) string { return " -o lmtp_tls_security_level=" + l }
+	tests := []test{
+		{"none", level("none"), false, "sent", "", ""},
+		{"may", level("may"), false, "sent", "", "Untrusted"},
+		{"maytrust", level("may") + trust, false, "sent", "", "Trusted"},
+		{"encrypt", level("encrypt"), false, "sent", "", "Untrusted"},
+		{"verify", level("verify") + trust, false, "sent", "", "Verified"},
+		{"secure", level("secure") + trust, false, "sent", "", "Verified"},
+		{"wrongca", level("verify") + " -o lmtp_tls_CAfile=" + other.file("ca.pem"), false, "deferred", notVerified, "Untrusted"},
+		{"wrongname", level("verify") + trust + " -o lmtp_tls_verify_cert_match=mx.example.com", false, "deferred", notVerified, "*"},
+		{"name", level("verify") + trust + " -o lmtp_tls_verify_cert_match=imap.e2e.test", false, "sent", "", "Verified"},
+		{"print", level("fingerprint") + " -o lmtp_tls_fingerprint_digest=sha256 -o lmtp_tls_fingerprint_cert_match=" + print, false, "sent", "", "Verified"},
+		{"badprint", level("fingerprint") + " -o lmtp_tls_fingerprint_digest=sha256 -o lmtp_tls_fingerprint_cert_match=" + strings.Repeat("00", 32), false, "deferred", notVerified, "Untrusted"},
+		{"anchor", level("verify") + " -o lmtp_tls_trust_anchor_file=" + ca.file("ca.pem"), false, "sent", "", "Verified"},
+		{"tls12", level("encrypt") + " -o lmtp_tls_mandatory_protocols=TLSv1.2 -o lmtp_tls_mandatory_ciphers=high", false, "sent", "", "Untrusted"},
+		{"wrap", level("verify") + trust + " -o lmtp_tls_wrappermode=yes", true, "sent", "", "Verified"},
+	}
+	services := map[string]string{}
+	for _, c := range tests {
+		words := c.words
+		if c.service == "anchor" && underTest(t).name == "postfix" {
+			// Postfix reads the file when it needs it, in the jail.
+			services[c.service] = "n - -o lmtp_tls_loglevel=1" + words
+			continue
+		}
+		services[c.service] = "y - -o lmtp_tls_loglevel=1" + words
+	}
+	p := startPostfix(t, options{services: services})
+	d := newDovecot(t, p)
+	wrapped := d.secure(ca, "server", "")
+	d.add("", "user", "sender")
+	d.start()
+	for _, c := range tests {
+		t.Run(c.service, func(t *testing.T) {
+			p, d := p.with(t), d.with(t)
+			port := d.port
+			if c.wrapped {
+				port = wrapped
+			}
+			from := p.log.mark()
+			id, to := newID(c.service), fmt.Sprintf("user@p%d.%s.port.test", port, c.service)
+			msg := message(id, "", to, "secret\n")
+			queueID := p.submit(envelope{to: []string{to}}, msg)
+			end := p.log.delivered(t, 0, queueID, to, c.status)
+			if c.status == "sent" {
+				same(t, d.stored(to, id), msg)
+			} else if end.text != c.text || end.dsn != "4.7.5" {
+				t.Errorf("status line: %s", end.line)
+			}
+			found := ""
+			for _, line := range p.log.find(from, ` TLS connection established to 127\.0\.0\.1\[127\.0\.0\.1\]:`) {
+				_, text, _ := strings.Cut(line, "]: ")
+				found, _, _ = strings.Cut(text, " ")
+			}
+			if found != c.state && (c.state != "*" || found == "") {
+				t.Errorf("TLS connection %q, want %q", found, c.state)
+			}
+		})
+	}
+}
