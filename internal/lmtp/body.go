@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// bodyBuffer is how much content is written at a time.
+// bodyBuffer is how much content is written at a time, at most.
 const bodyBuffer = 32 << 10
 
 // postfixBuffer is how much Postfix writes at a time: it decides whether a
@@ -25,10 +25,9 @@ type bodyWriter struct {
 	err   error   // the connection's
 }
 
+// reset starts anew. The buffer of an idle session stays as large as its
+// messages need.
 func (b *bodyWriter) reset(w io.Writer) {
-	if b.buf == nil {
-		b.buf = make([]byte, 0, bodyBuffer)
-	}
 	*b = bodyWriter{w: w, buf: b.buf[:0]}
 }
 
@@ -45,9 +44,9 @@ func (b *bodyWriter) Write(p []byte) (int, error) {
 	}
 	b.taken += int64(len(p))
 	written := 0
-	for len(p) > cap(b.buf)-len(b.buf) {
-		n := copy(b.buf[len(b.buf):cap(b.buf)], p)
-		b.buf = b.buf[:len(b.buf)+n]
+	for len(p) > bodyBuffer-len(b.buf) {
+		n := bodyBuffer - len(b.buf)
+		b.buf = append(b.buf, p[:n]...)
 		written += n
 		p = p[n:]
 		if err := b.flush(); err != nil {

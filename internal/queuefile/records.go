@@ -35,8 +35,10 @@ const (
 	TypeError = -2 // a malformed record
 )
 
+// BufferSize is what an iterator holds at most.
+const BufferSize = 64 << 10
+
 const (
-	bufferSize      = 64 << 10
 	minBufferSize   = 512
 	maxHeader       = 5 // type byte and up to four length bytes, 28 bits
 	maxReverseJumps = 10000
@@ -91,15 +93,22 @@ type Records struct {
 // Records returns an iterator that starts at offset, which must be the start
 // of a record.
 func (f *File) Records(offset int64) *Records {
-	size := min(max(f.info.Size-offset, minBufferSize), bufferSize)
-	r := newRecords(f.f, offset, int(size))
-	r.size = f.info.Size
+	size := min(max(f.info.Size-offset, minBufferSize), BufferSize)
+	return f.records(offset, make([]byte, size))
+}
+
+// RecordsIn is Records with a buffer of the caller's, of [BufferSize] bytes.
+func (f *File) RecordsIn(buf []byte, offset int64) *Records { return f.records(offset, buf) }
+
+func (f *File) records(offset int64, buf []byte) *Records {
+	r := &Records{src: f.f, size: f.info.Size, buf: buf}
+	r.Reset(offset)
 	return r
 }
 
 // NewRecords returns an iterator over any source of queue file bytes.
 func NewRecords(src io.ReaderAt, offset int64) *Records {
-	return newRecords(src, offset, bufferSize)
+	return newRecords(src, offset, BufferSize)
 }
 
 func newRecords(src io.ReaderAt, offset int64, size int) *Records {
@@ -290,10 +299,14 @@ func (r *Records) fill(n int) error {
 	r.end -= r.pos
 	r.pos = 0
 	for r.end < n {
-		if r.size > 0 && r.base+int64(r.end) >= r.size {
-			return nil
+		room, from := r.buf[r.end:], r.base+int64(r.end)
+		if r.size > 0 { // do not ask for what is not there
+			if from >= r.size {
+				return nil
+			}
+			room = room[:min(int64(len(room)), r.size-from)]
 		}
-		m, err := r.src.ReadAt(r.buf[r.end:], r.base+int64(r.end))
+		m, err := r.src.ReadAt(room, from)
 		r.end += m
 		if err == io.EOF {
 			return nil

@@ -38,7 +38,7 @@ type Writer struct {
 
 // NewWriter writes the envelope to dst, which must be empty.
 func NewWriter(dst Target, e Envelope) (*Writer, error) {
-	w := &Writer{dst: dst, out: bufio.NewWriterSize(dst, bufferSize), env: e}
+	w := &Writer{dst: dst, out: bufio.NewWriterSize(dst, BufferSize), env: e}
 	w.layout.Recipients = make([]int64, len(e.Recipients))
 	w.writeEnvelope()
 	return w, w.err
