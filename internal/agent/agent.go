@@ -32,6 +32,7 @@ const Program = "lmtp"
 
 // Main is the daemon. It returns the process's exit status.
 func Main(argv, environ []string, version string) int {
+	tune()
 	inv, err := master.ParseInvocation(argv, environ)
 	log := earlyLog(inv)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"postlmtp/internal/address"
 	"postlmtp/internal/config"
@@ -32,6 +33,7 @@ type agent struct {
 	hash      queuefile.Hash
 	reporter  *report.Reporter
 	deliverer *delivery.Deliverer
+	readers   sync.Pool // *bufio.Reader
 	tables    *tables
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,14 @@ func (a *agent) read(ctx context.Context, conn net.Conn) (*request.Request, erro
 		// The queue manager has gone already: no work.
 		return nil, request.ErrNoRequest
 	}
-	return request.Read(&patientReader{conn: conn, timeout: a.settings.IPCTimeout, ctx: ctx}, a.limits)
+	in, ok := a.readers.Get().(*bufio.Reader)
+	if !ok {
+		in = new(bufio.Reader)
+	}
+	defer a.readers.Put(in)
+	in.Reset(&patientReader{conn: conn, timeout: a.settings.IPCTimeout, ctx: ctx})
+	defer in.Reset(nil)
+	return request.Read(in, a.limits)
 }
 
 // patientReader sets a deadline for each read but the first.
