@@ -367,9 +367,11 @@ func (m *master) release() {
 	m.listener.Close()
 	<-m.loopDone
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ours.Close()
-	for _, fd := range []int{m.theirs, m.flow[0], m.flow[1]} {
+	ours, others := m.ours, []int{m.theirs, m.flow[0], m.flow[1]}
+	m.mu.Unlock()
+	// Without the lock: Close waits for readStatus, which may wait for it.
+	ours.Close()
+	for _, fd := range others {
 		unix.Close(fd)
 	}
 }
