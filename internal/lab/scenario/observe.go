@@ -91,11 +91,15 @@ const cutLogLine = 1500
 
 var delays = regexp.MustCompile(`delay=[0-9.]+, delays=[0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+, `)
 
+// libraryProblem finds what OpenSSL has to say: it names lines of its source.
+var libraryProblem = regexp.MustCompile(`(TLS library problem: ).*`)
+
 // logFacet prints the agent's log lines.
 func (r *run) logFacet() string {
 	var b strings.Builder
 	for _, line := range r.lab.Log() {
 		text := delays.ReplaceAllString(line.Text, "delay=*, delays=*, ")
+		text = libraryProblem.ReplaceAllString(text, "${1}*")
 		if len(text) > cutLogLine {
 			text = text[:cutLogLine] + "..." // where the agent cuts it depends on the delays
 		}
