@@ -150,7 +150,9 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillo
 		Flags:           flags,
 		HeadersBackward: !s.release.AtLeast(3, 7),
 		UTF8AtOnce:      !s.release.AtLeast(3, 11),
+		UTF8Apart:       s.release.Repaired([2]int{7, 17}, [2]int{8, 12}, [2]int{9, 6}, [2]int{10, 5}),
 		QuietFolds:      !s.release.AtLeast(3, 7),
+		PIXCommas:       s.release.AtLeast(3, 11),
 
 		WarnPort465: s.HelpfulWarnings && !s.LMTP.TLSWrapperMode,
 

@@ -41,7 +41,7 @@ func (s *settings) notices(log *maillog.Logger) (*delivery.Notices, error) {
 		Recipient:  s.ErrorNoticeRecipient,
 		MyHostname: s.MyHostname,
 		MailName:   s.MailName,
-		Obsolete:   obsolete,
+		Obsolete:   obsolete || !s.release.AtLeast(3, 7), // before, such mail did not heed the setting
 		UTF8:       s.SMTPUTF8Enable,
 		Log:        log,
 	}).Post

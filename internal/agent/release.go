@@ -27,6 +27,19 @@ func (r Release) AtLeast(major, minor int) bool {
 	return r.Major > major || r.Major == major && r.Minor >= minor
 }
 
+// Repaired tells whether the release has a repair that came with the patch
+// levels given for each release of its time, {minor, patch} in their order, and
+// with all later releases.
+func (r Release) Repaired(in ...[2]int) bool {
+	for _, f := range in {
+		if r.Major == 3 && r.Minor == f[0] {
+			return r.Patch >= f[1]
+		}
+	}
+	last := in[len(in)-1]
+	return r.AtLeast(3, last[0]+1)
+}
+
 var releaseText = regexp.MustCompile(`^([0-9]+)\.([0-9]+)(?:\.([0-9]+))?`)
 
 // parseRelease reads a version as a program of Postfix carries it: 3.7.11, or

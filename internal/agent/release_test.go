@@ -90,3 +90,22 @@ func TestDetectReleaseOfProgram(t *testing.T) {
 		t.Error("no program and no server: want an error")
 	}
 }
+
+func TestRepaired(t *testing.T) {
+	in := [][2]int{{7, 17}, {8, 12}, {10, 5}}
+	for _, c := range []struct {
+		text string
+		want bool
+	}{
+		{"3.5.25", false}, {"3.7.11", false}, {"3.7.17", true}, {"3.8.12", true}, {"3.8.3", false},
+		{"3.10.4", false}, {"3.10.13", true}, {"3.11.0", true}, {"3.12-20260821", true}, {"4.0.0", true},
+	} {
+		r, err := parseRelease(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Repaired(in...); got != c.want {
+			t.Errorf("%s: %v", c.text, got)
+		}
+	}
+}

@@ -84,8 +84,8 @@ func (j *job) endpointKey(ep nexthop.Endpoint, p *tlspolicy.Policy) cacheKey {
 }
 
 // apart tells whether the message may use the sessions of messages that need
-// SMTPUTF8, and those only: so it is since Postfix 3.11.
-func (j *job) apart() bool { return j.needsUTF8() && !j.d.opt.UTF8AtOnce }
+// SMTPUTF8, and those only.
+func (j *job) apart() bool { return j.needsUTF8() && j.d.opt.UTF8Apart }
 
 // cachePolicy decides whether this request may use pooled sessions, and leave
 // one: always for lmtp_connection_cache_destinations, else as the queue manager

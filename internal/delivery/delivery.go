@@ -50,6 +50,11 @@ type Options struct {
 	// lacks it, in the words of Postfix before 3.11.
 	UTF8AtOnce bool
 
+	// UTF8Apart keeps the sessions of messages that need SMTPUTF8 apart from
+	// those of others.
+	UTF8Apart bool
+	// PIXCommas has commas between the words of lmtp_pix_workarounds in the log.
+	PIXCommas bool
 	// QuietFolds does not say in the log that a long line is broken: Postfix
 	// does from 3.7 on.
 	QuietFolds bool

@@ -42,7 +42,11 @@ func (j *job) masked(ctx context.Context, ep nexthop.Endpoint) time.Duration {
 		}
 		known = append(known, word)
 	}
-	j.d.opt.Log.Infof("%s: enabling PIX workarounds: %s for %s", j.req.QueueID, strings.Join(known, " "), ep.Relay())
+	separator := " "
+	if j.d.opt.PIXCommas {
+		separator = ", "
+	}
+	j.d.opt.Log.Infof("%s: enabling PIX workarounds: %s for %s", j.req.QueueID, strings.Join(known, separator), ep.Relay())
 	return pause
 }
 

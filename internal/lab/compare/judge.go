@@ -25,7 +25,8 @@ func failed(name string, err error) outcome {
 
 // judge compares what was seen of both agents with each other and, where they
 // are of the release that the file is written for, with what the file expects.
-func judge(s *scenario.Scenario, theirs, ours scenario.Observed, sameRelease, verbose bool) outcome {
+func judge(s *scenario.Scenario, theirs, ours scenario.Observed, release string, verbose bool) outcome {
+	sameRelease := release == ""
 	var o outcome
 	var verdicts []string
 	var diffs strings.Builder
@@ -35,7 +36,8 @@ func judge(s *scenario.Scenario, theirs, ours scenario.Observed, sameRelease, ve
 		diff := scenario.Unified("postfix "+facet, theirs[facet], "ours "+facet, ours[facet])
 		switch {
 		case diff != "" && s.Differs() != "" && ours[facet] == own[facet],
-			diff != "" && s.Differs() != "" && !sameRelease && expect[facet] != own[facet]:
+			diff != "" && s.Differs() != "" && !sameRelease && expect[facet] != own[facet],
+			diff != "" && s.DiffersIn(release, facet):
 			verdict, o.documented = "documented", true
 			if !verbose {
 				diff = ""

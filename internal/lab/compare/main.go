@@ -19,7 +19,8 @@
 // With --release the world around both agents is that of another release of
 // Postfix than the files are written for. Only the agents are then compared
 // with each other: nothing is STALE, and what the files say counts only as the
-// list of the facets in which the agents differ on purpose.
+// list of the facets in which the agents differ on purpose, be it always or
+// under such a release.
 //
 // # Failure policy
 //
@@ -127,7 +128,7 @@ func (o *options) compare(ctx context.Context, path string) outcome {
 	if o.update {
 		return update(s, path, theirs, ours)
 	}
-	return judge(s, theirs, ours, o.release == "", o.verbose)
+	return judge(s, theirs, ours, o.release, o.verbose)
 }
 
 // observe runs a scenario with one agent.

@@ -23,6 +23,8 @@
 //	                  a last line "cut" leaves the end of the file away
 //	== request        the delivery request: "KEY: VALUE" lines, see below
 //	== differs        why our agent is to do something else than Postfix's
+//	== differs until RELEASE FACET...   or "differs from": why it does under
+//	                  such releases, in these facets, when they are compared
 //	== expect FACET   what is to be seen
 //	== ours FACET     the same for our agent, where it differs on purpose
 //

@@ -75,7 +75,9 @@ func (p *plan) read(sections []section) error {
 			message, err = readRecords(sec.body)
 		case "request":
 			err = p.addRequest(message, sec.body)
-		case "expect", "ours", "differs":
+		case "differs":
+			err = checkDiffers(sec.head)
+		case "expect", "ours":
 		default:
 			err = fmt.Errorf("unknown section %q", sec.head)
 		}

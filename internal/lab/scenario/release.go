@@ -1,0 +1,47 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// DiffersIn tells whether the agents are to differ in a facet under a release
+// of Postfix that the file is not written for, by a section "differs until
+// RELEASE FACET..." or "differs from RELEASE FACET...".
+func (s *Scenario) DiffersIn(release, facet string) bool {
+	for _, sec := range s.sections {
+		words := strings.Fields(sec.head)
+		if len(words) < 4 || words[0] != "differs" || !slices.Contains(words[3:], facet) {
+			continue
+		}
+		limit, is := minor(words[2]), minor(release)
+		if words[1] == "until" && is <= limit || words[1] == "from" && is >= limit {
+			return true
+		}
+	}
+	return false
+}
+
+// minor is the second number of a release of Postfix 3.
+func minor(release string) (n int) {
+	fmt.Sscanf(release, "3.%d", &n) // 0 is none of them
+	return n
+}
+
+// checkDiffers checks the head of a section about differences.
+func checkDiffers(head string) error {
+	words := strings.Fields(head)
+	if len(words) == 1 {
+		return nil
+	}
+	if len(words) < 4 || words[1] != "until" && words[1] != "from" || minor(words[2]) == 0 {
+		return fmt.Errorf("%q: want differs, differs until RELEASE FACET... or differs from RELEASE FACET", head)
+	}
+	for _, facet := range words[3:] {
+		if !slices.Contains(Facets(), facet) {
+			return fmt.Errorf("%q: unknown facet %q", head, facet)
+		}
+	}
+	return nil
+}
