@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -30,13 +28,17 @@ type configOptions struct {
 	service string
 }
 
+func configFlags(opts *configOptions) *pflag.FlagSet {
+	flags := newFlags("config")
+	dirFlag(flags, &opts.dir)
+	flags.StringVar(&opts.service, "service", "", "add the -o options of a service in master.cf, `NAME` or NAME/TYPE")
+	return flags
+}
+
 // configCommand is postlmtp config.
 func configCommand(args []string, stdout, stderr io.Writer) int {
 	var opts configOptions
-	flags := pflag.NewFlagSet("config", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVarP(&opts.dir, "config-dir", "c", cmp.Or(os.Getenv("MAIL_CONFIG"), config.DefaultDir), "where main.cf and master.cf are `DIR`")
-	flags.StringVar(&opts.service, "service", "", "add the -o options of a service in master.cf, `NAME` or NAME/TYPE")
+	flags := configFlags(&opts)
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

@@ -38,13 +38,17 @@ type demoOptions struct {
 	color string
 }
 
+func demoFlags(opts *demoOptions) *pflag.FlagSet {
+	flags := newFlags("demo")
+	flags.StringVar(&opts.agent, "agent", "", "the daemon to run `FILE` (default: lmtp in the directory of this program)")
+	colorFlag(flags, &opts.color)
+	return flags
+}
+
 // demoCommand is postlmtp demo.
 func demoCommand(args []string, stdout, stderr io.Writer) int {
 	var opts demoOptions
-	flags := pflag.NewFlagSet("demo", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&opts.agent, "agent", "", "the daemon to run `FILE` (default: lmtp in the directory of this program)")
-	flags.StringVar(&opts.color, "color", "auto", "colours: auto, always or never `WHEN`")
+	flags := demoFlags(&opts)
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

@@ -34,14 +34,21 @@ type command struct {
 	name    string
 	summary string
 	run     func(args []string, stdout, stderr io.Writer) int
+	flags   func() *pflag.FlagSet // for completion; nil: none are known
 }
 
 // commands lists what the tool can do, in the order of the help text.
 func commands() []command {
 	return []command{
-		{"demo", "deliver a few messages on embedded parts and show what happens", demoCommand},
-		{"config", "show the values of parameters as the daemon sees them", configCommand},
-		{"bench", "measure the daemon beside Postfix's own lmtp", benchCommand},
+		{"probe", "go the way of a delivery step by step and tell what is found", probeCommand,
+			func() *pflag.FlagSet { return probeFlags(new(probeOptions)) }},
+		{"replay", "deliver a copy of a queue file outside the queue", replayCommand,
+			func() *pflag.FlagSet { return replayFlags(new(replayOptions)) }},
+		{"config", "show the values of parameters as the daemon sees them", configCommand,
+			func() *pflag.FlagSet { return configFlags(new(configOptions)) }},
+		{"demo", "deliver a few messages on embedded parts and show what happens", demoCommand,
+			func() *pflag.FlagSet { return demoFlags(new(demoOptions)) }},
+		{"bench", "measure the daemon beside Postfix's own lmtp", benchCommand, nil},
 	}
 }
 

@@ -163,6 +163,7 @@ type run struct {
 	dialog    *dialog
 	verdicts  []verdict
 	greeted   bool // some server was willing to talk
+	explained bool // why the server in hand cannot be reached has been said
 }
 
 // verdict is what became of one recipient.

@@ -56,7 +56,8 @@ func (r *run) request() *request.Request {
 // server visits one server, and reports whether it was willing to talk.
 func (r *run) server(ctx context.Context, ep nexthop.Endpoint) bool {
 	r.begun = time.Now()
-	if ep.Network == "unix" && !r.way(ep) {
+	r.explained = ep.Network == "unix" && !r.way(ep)
+	if r.explained {
 		r.bad()
 	}
 	v := r.visit(ep)
@@ -155,6 +156,10 @@ func (r *run) missing(w permit.Walk, ep nexthop.Endpoint) (cause, cure string) {
 	cause = "the server is not running, or listens elsewhere"
 	cure = fmt.Sprintf("start the server; in Dovecot's service lmtp have unix_listener %s { mode = 0600 user = %s }, and lmtp in protocols",
 		r.outside(ep.Path), r.owner.Name)
+	if r.jailed() && filepath.IsAbs(ep.Path) {
+		cause = fmt.Sprintf("the daemon is in a chroot jail: its %s is %s%s; what is outside of it is out of reach", ep.Path, queue, ep.Path)
+		cure = fmt.Sprintf("have the server listen on %s/private/… and name it unix:private/…, or set the chroot column of the service to n", queue)
+	}
 	if r.tool.Chroot && filepath.IsAbs(ep.Path) && !r.jailed() {
 		if outside := permit.Look(r.account(), "", "/", ep.Path); !outside.Missing() {
 			cause = fmt.Sprintf("the service runs in a chroot jail: there %s is %s, but the socket is outside", ep.Path, w.End().Path)
@@ -174,8 +179,10 @@ func (r *run) outside(path string) string {
 
 // connectFailed reports a connection that was not made.
 func (r *run) connectFailed(ep nexthop.Endpoint, err error) {
-	s := Step{Name: "connect", Server: ep.Relay(), Errno: errnoName(err), Cause: hintOf(err)}
-	s.Cure = connectCure(ep, err)
+	s := Step{Name: "connect", Server: ep.Relay(), Errno: errnoName(err)}
+	if !r.explained {
+		s.Cause, s.Cure = hintOf(err), connectCure(ep, err)
+	}
 	r.failed(s, ep, err)
 }
 
