@@ -34,6 +34,11 @@ test: ## The full suite: check, then the tests on a real Postfix and Dovecot (in
 	$(MAKE) check
 	POSTLMTP_E2E_SLOW=60s $(GO) test -count=1 -timeout 20m ./internal/e2e
 
+RELEASES ?= bullseye bookworm trixie sid
+
+matrix: ## Scenarios and end-to-end tests in the roots of Debian's releases; writes docs/compatibility.md.
+	@sh .ci/matrix $(RELEASES)
+
 POSTFIX_LMTP ?= /usr/lib/postfix/sbin/lmtp
 SCENARIOS    ?= testdata/scenarios/*.txt
 

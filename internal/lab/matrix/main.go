@@ -1,0 +1,213 @@
+// Matrix writes docs/compatibility.md from the results of .ci/matrix:
+//
+//	matrix DIRECTORY RELEASE...
+//
+// The directory has one of its own for each release, with the files versions
+// ("NAME VERSION" lines), scenarios.txt (the output of compare) and e2e.txt (that
+// of the end-to-end tests with -test.v). The page goes to standard output.
+//
+// # Failure policy
+//
+// A release without results is a column of dashes: what did not run is never
+// shown as good.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func main() {
+	if len(os.Args) < 3 {
+		fmt.Fprintln(os.Stderr, "usage: matrix DIRECTORY RELEASE...")
+		os.Exit(2)
+	}
+	var columns []*results
+	for _, release := range os.Args[2:] {
+		r, err := read(filepath.Join(os.Args[1], release), release)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "matrix:", err)
+			os.Exit(1)
+		}
+		columns = append(columns, r)
+	}
+	fmt.Print(page(columns))
+}
+
+// results are those of one release.
+type results struct {
+	release  string
+	versions map[string]string
+	areas    map[string]*area  // of scenarios
+	tests    map[string]string // name of an end-to-end test to PASS, FAIL or SKIP
+}
+
+// area counts the scenarios of one subject.
+type area struct{ same, documented, different int }
+
+func read(dir, release string) (*results, error) {
+	r := &results{release: release, versions: map[string]string{}, areas: map[string]*area{}, tests: map[string]string{}}
+	return r, errors.Join(
+		eachLine(filepath.Join(dir, "versions"), r.version),
+		eachLine(filepath.Join(dir, "scenarios.txt"), r.scenario),
+		eachLine(filepath.Join(dir, "e2e.txt"), r.test))
+}
+
+// eachLine calls do for the lines of a file. One that is not there has none.
+func eachLine(path string, do func(string)) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		do(s.Text())
+	}
+	return s.Err()
+}
+
+func (r *results) version(line string) {
+	name, version, _ := strings.Cut(line, " ")
+	r.versions[name] = version
+}
+
+// scenario reads "NAME: server same, log same, …".
+func (r *results) scenario(line string) {
+	name, verdicts, ok := strings.Cut(line, ": ")
+	broken := strings.HasPrefix(verdicts, "CANNOT RUN")
+	if !ok || !isName(name) || !strings.HasPrefix(verdicts, "server ") && !broken {
+		return
+	}
+	subject, _, _ := strings.Cut(name, "-")
+	a := r.areas[subject]
+	if a == nil {
+		a = new(area)
+		r.areas[subject] = a
+	}
+	switch {
+	case broken || strings.Contains(verdicts, "DIFFERENT"):
+		a.different++
+	case strings.Contains(verdicts, "documented"):
+		a.documented++
+	default:
+		a.same++
+	}
+}
+
+func isName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9')
+	})
+}
+
+// test reads "--- PASS: TestX (1.00s)"; sub-tests are indented.
+func (r *results) test(line string) {
+	rest, ok := strings.CutPrefix(line, "--- ")
+	if !ok {
+		return
+	}
+	verdict, rest, _ := strings.Cut(rest, ": ")
+	name, _, _ := strings.Cut(rest, " ")
+	r.tests[strings.TrimPrefix(name, "Test")] = verdict
+}
+
+const introduction = `# Compatibility
+
+This page is written by ` + "`make matrix`" + `: do not edit it. The same static binary ran inside the root of
+each of Debian's releases, on that release's own Postfix, with its Dovecot and Cyrus as destinations. The
+releases between them (3.6, 3.8, 3.9, 3.12) differ from their neighbours in what
+[architecture](architecture.md) calls the dialect; unit tests cover that with recorded exchanges.
+
+`
+
+func page(columns []*results) string {
+	var b strings.Builder
+	b.WriteString(introduction)
+	table(&b, "", columns, []string{"postfix", "dovecot", "cyrus"}, func(r *results, name string) string { return r.versions[name] })
+
+	b.WriteString("\n## Scenarios\n\n" +
+		"Each scenario is run with the release's own lmtp(8) and with ours, and all that can be seen of them is\n" +
+		"compared: the dialog, the log, the reports, the status, the queue file, the processes. The number of those\n" +
+		"that are the same; after +, of those that differ as [differences](differences.md) says, or as their files\n" +
+		"say for that release; **in bold** of those that differ in another way.\n\n")
+	table(&b, "scenarios about", columns, names(columns, func(r *results) []string { return keys(r.areas) }),
+		func(r *results, name string) string {
+			a := r.areas[name]
+			if a == nil {
+				return ""
+			}
+			text := fmt.Sprint(a.same)
+			if a.documented > 0 {
+				text += fmt.Sprintf(" + %d", a.documented)
+			}
+			if a.different > 0 {
+				text += fmt.Sprintf(", **%d different**", a.different)
+			}
+			return text
+		})
+
+	b.WriteString("\n## End to end\n\n" +
+		"A private instance of the release's Postfix delivers real mail by our daemon (internal/e2e).\n\n")
+	table(&b, "test", columns, names(columns, func(r *results) []string { return keys(r.tests) }),
+		func(r *results, name string) string {
+			switch r.tests[name] {
+			case "PASS":
+				return "passed"
+			case "FAIL":
+				return "**failed**"
+			case "SKIP":
+				return "not run"
+			}
+			return ""
+		})
+	return b.String()
+}
+
+// table writes a table with a column for each release.
+func table(b *strings.Builder, head string, columns []*results, rows []string, cell func(*results, string) string) {
+	line := []string{head}
+	for _, r := range columns {
+		line = append(line, r.release)
+	}
+	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(line, " | "), strings.Repeat("---|", len(line)))
+	for _, row := range rows {
+		line = []string{row}
+		for _, r := range columns {
+			text := cell(r, row)
+			if text == "" {
+				text = "–"
+			}
+			line = append(line, text)
+		}
+		fmt.Fprintf(b, "| %s |\n", strings.Join(line, " | "))
+	}
+}
+
+func keys[V any](m map[string]V) []string {
+	var list []string
+	for k := range m {
+		list = append(list, k)
+	}
+	return list
+}
+
+// names are the names of rows, of all releases together.
+func names(columns []*results, of func(*results) []string) []string {
+	var list []string
+	for _, r := range columns {
+		list = append(list, of(r)...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
