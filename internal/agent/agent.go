@@ -190,12 +190,6 @@ func load(inv master.Invocation, log *maillog.Logger) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range c.Unsupported() {
-		if u.Unsafe {
-			return nil, fmt.Errorf("this version does not support %s = %s, and without it mail would be sent less protected than that%s",
-				u.Name, u.Value, origin(u.File, u.Line))
-		}
-	}
 	return &settings{Config: c, release: release, warnings: warnings}, nil
 }
 

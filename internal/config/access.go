@@ -155,7 +155,6 @@ type Unsupported struct {
 	Name, Value string
 	File        string
 	Line        int
-	Unsafe      bool // without it mail could be sent less protected than asked for
 }
 
 // Unsupported returns all such parameters, in the order of the table.
@@ -168,7 +167,7 @@ func (c *Config) Unsupported() []Unsupported {
 		}
 		def, _ := maincf.Expand(p.defaultFor(c.release), c.expand)
 		if value := c.text[p.Name]; value != def {
-			all = append(all, Unsupported{p.Name, value, e.File, e.Line, p.risky != nil && p.risky(value)})
+			all = append(all, Unsupported{p.Name, value, e.File, e.Line})
 		}
 	}
 	return all

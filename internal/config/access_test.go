@@ -78,9 +78,6 @@ lmtp_lhlo_timeout = 5s
 	var got []string
 	for _, u := range c.Unsupported() {
 		s := u.Name + "=" + u.Value
-		if u.Unsafe {
-			s += "!"
-		}
 		if u.File == "" || u.Line == 0 {
 			t.Errorf("%s: no place", u.Name)
 		}

@@ -39,7 +39,6 @@ type Param struct {
 	field  any    // pointer to the field of Config
 	newest string // default of the newest release
 	older  []olderDefault
-	risky  func(value string) bool // see unsafe
 }
 
 // olderDefault is the default of releases before the one named.
@@ -98,16 +97,6 @@ func (p *Param) max(n int) *Param      { p.Max = n; return p }
 func (p *Param) since(v string) *Param { p.Since = v; return p }
 func (p *Param) notYet() *Param        { p.NotYet = true; return p }
 func (p *Param) noEffect() *Param      { p.NoEffect = true; return p }
-
-// unsafe marks a row that is not acted on so far and says which values must
-// not be ignored, because mail would be less protected than they ask for.
-func (p *Param) unsafe(risky func(value string) bool) *Param {
-	p.risky = risky
-	return p.notYet()
-}
-
-func isYes(value string) bool      { return strings.EqualFold(value, "yes") }
-func isNotEmpty(value string) bool { return value != "" }
 
 // before sets the default of releases before the given one. Call it with
 // ascending releases.
