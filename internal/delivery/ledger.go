@@ -53,6 +53,9 @@ type ledger struct {
 	// unfinished is the status for the queue manager: set when any
 	// recipient stays in the queue.
 	unfinished bool
+	// untold is set when some recipient ended otherwise than by a final
+	// report: it has to be tried again, whatever the state of the file.
+	untold bool
 }
 
 func newLedger(req *request.Request, reporter Reporter, marker Marker, log Logger) *ledger {
@@ -77,7 +80,7 @@ func (l *ledger) settle(i int, o Outcome, at request.Attempt, d dsn.Diagnosis) S
 	l.outcomes[i] = o
 	s := l.reporter.Report(l.req, rcpt, o, at, d)
 	if !s.Final {
-		l.unfinished = true
+		l.unfinished, l.untold = true, true
 		return s
 	}
 	if s.Sent && l.req.Flags&request.MarkDone == 0 {

@@ -54,6 +54,9 @@ func TestLedgerMarks(t *testing.T) {
 			if l.unfinished != tt.unfinished {
 				t.Errorf("unfinished: %v", l.unfinished)
 			}
+			if l.untold == tt.settlement.Final {
+				t.Errorf("untold: %v", l.untold)
+			}
 			if l.any() || l.open(0) || len(l.left()) != 0 {
 				t.Error("the recipient is still open")
 			}

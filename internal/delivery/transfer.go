@@ -260,7 +260,7 @@ func (x *transfer) failed(err error) {
 		f = j.d.sessionFailure(x.s.endpoint, err)
 	}
 	j.fail(f, x.s.endpoint.Relay(), x.final, x.open())
-	if unreadable && !j.ledger.unfinished && !j.ledger.any() {
+	if unreadable && !j.ledger.untold && !j.ledger.any() {
 		// Every recipient was told. The file is kept for a person to look
 		// at: with a status that is not zero the queue manager moves it
 		// to the corrupt queue, instead of removing it (wire.md 3.8).
