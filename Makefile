@@ -6,7 +6,7 @@ BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.versi
 FUZZTIME    ?= 10s
 TORTURE     ?= 2000
 
-.PHONY: help build check format vet lint unit test diff scenarios demo fuzz torture bench microbench clean
+.PHONY: help build check format vet lint unit test matrix diff scenarios demo fuzz torture bench microbench clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12

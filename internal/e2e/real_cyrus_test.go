@@ -136,6 +136,8 @@ func (c *cyrus) run() {
 // without TLS. After the login it refuses the recipient, and not the sender.
 func TestCyrusLogins(t *testing.T) {
 	srv := startCyrus(t)
+	plugins, _ := filepath.Glob("/usr/lib/*/sasl2/libscram.so")
+	scram := len(plugins) > 0
 	const in, refused, none = "550 5.1.1 User unknown", "said: 5", "no mechanism available"
 	cases := []struct{ name, settings, want string }{
 		{"cram", "lmtp_sasl_mechanism_filter=cram-md5", in},
@@ -166,6 +168,9 @@ func TestCyrusLogins(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.name == "tlsplus" && !p.agent.ours() {
 				t.Skip("Postfix has no channel binding")
+			}
+			if !scram && (strings.Contains(c.settings, "scram") || c.name == "any") {
+				t.Skip("this release's Cyrus SASL has no SCRAM")
 			}
 			mark := p.log.mark()
 			to := fmt.Sprintf("user@p%d.%s.port.test", srv.port, c.name)
