@@ -32,6 +32,9 @@ func (o *Options) requestDialect() request.Dialect {
 	return request.Postfix35
 }
 
+// Dialect returns what the stand-in for qmgr(8) speaks.
+func (l *Lab) Dialect() request.Dialect { return l.opts.requestDialect() }
+
 // Deliver hands a request to the agent and waits for the final status. The
 // error says that none came: the agent cannot be started or reached, breaks
 // the protocol, dies, or takes longer than ctx allows.

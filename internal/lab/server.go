@@ -27,8 +27,9 @@ type Server struct {
 
 	mu      sync.Mutex
 	dialogs []*Dialog
-	conns   map[net.Conn]bool
+	conns   map[net.Conn]bool // false: nobody waits for its end
 	closed  bool
+	closing chan struct{} // closed by Close
 	changed chan struct{} // closed and replaced when a dialog ends
 }
 
@@ -74,7 +75,7 @@ func (d *Dialog) Received() []byte {
 // file name: a UNIX-domain server listens on public/NAME in the queue
 // directory.
 func (l *Lab) Serve(name string, script *Script) (*Server, error) {
-	s := &Server{name: name, script: script, conns: make(map[net.Conn]bool), changed: make(chan struct{})}
+	s := &Server{name: name, script: script, conns: make(map[net.Conn]bool), changed: make(chan struct{}), closing: make(chan struct{})}
 	if script.usesTLS() {
 		var err error
 		if s.certs, err = l.Certificates(); err != nil {
@@ -256,7 +257,12 @@ func (s *Server) Dialogs() []Dialog {
 func (s *Server) WaitIdle(done <-chan struct{}) bool {
 	for {
 		s.mu.Lock()
-		open, changed := len(s.conns), s.changed
+		open, changed := 0, s.changed
+		for _, awaited := range s.conns {
+			if awaited {
+				open++
+			}
+		}
 		s.mu.Unlock()
 		if open == 0 {
 			return true
@@ -272,6 +278,9 @@ func (s *Server) WaitIdle(done <-chan struct{}) bool {
 // Close closes the listener and all connections and waits for their end.
 func (s *Server) Close() error {
 	s.mu.Lock()
+	if !s.closed {
+		close(s.closing)
+	}
 	s.closed = true
 	for c := range s.conns {
 		c.Close()

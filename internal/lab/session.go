@@ -229,23 +229,10 @@ func (s *session) send(data []byte) {
 
 // pause waits for a time, less if the server is closed meanwhile.
 func (s *session) pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.C:
-			return
-		case <-tick.C:
-			s.server.mu.Lock()
-			closed := s.server.closed
-			s.server.mu.Unlock()
-			if closed {
-				s.stop("closed by lab")
-				return
-			}
-		}
+	select {
+	case <-time.After(d):
+	case <-s.server.closing:
+		s.stop("closed by lab")
 	}
 }
 
@@ -276,8 +263,14 @@ func (s *session) hang() {
 	}
 }
 
-// stall waits for the client to go without reading anything.
+// stall waits for the client to go without reading anything. As long as what it
+// sent is not read, its end may not be seen: WaitIdle does not wait for that.
 func (s *session) stall() {
+	s.server.mu.Lock()
+	s.server.conns[s.conn] = false
+	close(s.server.changed)
+	s.server.changed = make(chan struct{})
+	s.server.mu.Unlock()
 	for !s.ended {
 		gone := false
 		if raw, err := rawConn(s.conn); err == nil {

@@ -48,6 +48,7 @@
 // client-name, client-address, client-port, client-protocol, client-helo,
 // log-ident, rewrite-context, queue-id, queue-name, size, file (absent, locked,
 // not-ready, no-access, empty, directory), pause (a time to wait before it),
+// replace ("old" "new": Go strings, replaced in the request on its way),
 // reload (yes: `postfix reload` before it), touch (a table that changes before
 // it), raw (a Go string to send instead of the request).
 //

@@ -38,6 +38,7 @@ type requestPlan struct {
 	reload  bool
 	touch   string // the table that changes before the request
 	raw     []byte
+	replace [][2]string // what to replace in the request on its way
 }
 
 // defaultMessage is delivered by a request without a message.

@@ -110,6 +110,17 @@ func (r *requestPlan) key(key, value string) (err error) {
 		r.touch = value
 	case "pause":
 		r.pause, err = time.ParseDuration(value)
+	case "replace":
+		var pair [2]string
+		var quoted string
+		if quoted, err = strconv.QuotedPrefix(value); err != nil {
+			return err
+		}
+		if pair[0], err = strconv.Unquote(quoted); err != nil {
+			return err
+		}
+		pair[1], err = strconv.Unquote(strings.TrimSpace(value[len(quoted):]))
+		r.replace = append(r.replace, pair)
 	case "raw":
 		var text string
 		text, err = strconv.Unquote(value)

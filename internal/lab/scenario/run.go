@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -156,12 +157,31 @@ func (r *run) request(ctx context.Context, i int) error {
 		return err
 	}
 	defer undo()
-	res, err := r.lab.Deliver(ctx, req)
+	res, err := r.deliver(ctx, rp, req)
 	if ctx.Err() != nil {
 		return err
 	}
 	r.noteStatus(i, res, err)
 	return nil
+}
+
+// deliver hands the request over, as it is or after some replacements.
+func (r *run) deliver(ctx context.Context, rp *requestPlan, req *request.Request) (lab.Result, error) {
+	if len(rp.replace) == 0 {
+		return r.lab.Deliver(ctx, req)
+	}
+	var raw bytes.Buffer
+	if err := req.Encode(&raw, r.lab.Dialect()); err != nil {
+		return lab.Result{}, err
+	}
+	data := raw.Bytes()
+	for _, pair := range rp.replace {
+		if !bytes.Contains(data, []byte(pair[0])) {
+			return lab.Result{}, fmt.Errorf("replace: no %q in the request", pair[0])
+		}
+		data = bytes.Replace(data, []byte(pair[0]), []byte(pair[1]), 1)
+	}
+	return r.sendRaw(ctx, data)
 }
 
 // wait waits for a time.
