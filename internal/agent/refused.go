@@ -52,6 +52,7 @@ func (s *settings) openRefused(log *maillog.Logger) (*refusedLogins, error) {
 		return nil, fmt.Errorf("SASL authentication cache name \"%s\" contains multiple values", name)
 	}
 	if !strings.HasPrefix(name, "proxy:") {
+		//lint:ignore ST1005 Postfix's words
 		return nil, fmt.Errorf("SASL authentication cache name \"%s\" must start with \"proxy:", name)
 	}
 	return &refusedLogins{

@@ -124,10 +124,10 @@ func (e *editing) isOurs(ctx context.Context, domain string, own []netip.Addr) (
 	if found || err != nil {
 		return found, err
 	}
-	inside, ok := strings.CutPrefix(domain, "[")
-	if inside, ok = strings.CutSuffix(inside, "]"); !ok {
+	if !strings.HasPrefix(domain, "[") || !strings.HasSuffix(domain, "]") {
 		return false, nil
 	}
+	inside := domain[1 : len(domain)-1]
 	if len(inside) > len("IPv6:") && strings.EqualFold(inside[:len("IPv6:")], "IPv6:") {
 		inside = inside[len("IPv6:"):]
 	}

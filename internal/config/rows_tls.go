@@ -141,8 +141,3 @@ func tlslibRows(c *Config) []*Param {
 			"For servers").since("3.12").noEffect(),
 	}
 }
-
-// demandsTLS tells the security levels at which mail is not sent in the clear.
-func demandsTLS(level string) bool {
-	return level != "" && !oneOf(level, "none", "may")
-}

@@ -84,7 +84,6 @@ type Engine struct {
 	mu       sync.Mutex
 	sessions map[string]tls.ClientSessionCache // by Policy.Identity
 	taFiles  map[string]*anchors               // of tafile attributes
-	prints   sync.Once
 }
 
 // New reads the files that the settings name. It has to be called before the

@@ -201,7 +201,7 @@ func TestIdentity(t *testing.T) {
 	}
 	same := func(*Options) {}
 	seen := map[string]string{of(same, target()): "base"}
-	if of(same, target()) != of(same, target()) {
+	if again := of(same, target()); again != of(same, target()) {
 		t.Error("an identity is not stable")
 	}
 	other := target()

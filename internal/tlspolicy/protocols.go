@@ -73,7 +73,8 @@ func parseProtocols(list string) (versionRange, error) {
 			included[v] = true
 		}
 		if !ok {
-			return versionRange{}, fmt.Errorf("Invalid TLS protocol list \"%s\"", list) //nolint:staticcheck // Postfix's words
+			//lint:ignore ST1005 Postfix's words
+			return versionRange{}, fmt.Errorf("Invalid TLS protocol list \"%s\"", list)
 		}
 	}
 	var r versionRange
