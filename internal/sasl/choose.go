@@ -55,6 +55,7 @@ func mechanisms() []mechanism {
 		}
 	}
 	return append(table,
+		mechanism{name: digestMD5, has: NoPlaintext | NoAnonymous | MutualAuth, client: newDigest},
 		mechanism{name: gosasl.External, has: NoPlaintext | NoDictionary | NoAnonymous, unfit: needCertificate,
 			client: func(l Login, _ Peer) (gosasl.Client, error) { return gosasl.NewExternalClient(l.Authzid), nil }},
 		mechanism{name: cramMD5, has: NoPlaintext | NoAnonymous,

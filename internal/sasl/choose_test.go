@@ -10,7 +10,7 @@ import (
 
 // TestOrder: the mechanism of each offer that is taken, as Cyrus would.
 func TestOrder(t *testing.T) {
-	const all = "ANONYMOUS OAUTHBEARER XOAUTH2 LOGIN PLAIN CRAM-MD5 EXTERNAL SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-256-PLUS"
+	const all = "ANONYMOUS OAUTHBEARER XOAUTH2 LOGIN PLAIN CRAM-MD5 EXTERNAL DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-256-PLUS"
 	password := Login{Username: "user", Password: "secret"}
 	under := &tls.ConnectionState{Version: tls.VersionTLS13}
 	for _, c := range []struct {
@@ -38,7 +38,11 @@ func TestOrder(t *testing.T) {
 		{offer: "PLAIN CRAM-MD5", demand: "nodictionary"},
 		{offer: all, demand: "forward_secrecy"},
 		{offer: "ANONYMOUS", demand: "noanonymous"},
-		{offer: "DIGEST-MD5 GSSAPI NTLM"},
+		{offer: "CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1", want: "SCRAM-SHA-1"},
+		{offer: "PLAIN CRAM-MD5 EXTERNAL DIGEST-MD5", want: "DIGEST-MD5"},
+		{offer: "PLAIN CRAM-MD5 DIGEST-MD5", demand: "mutual_auth", want: "DIGEST-MD5"},
+		{offer: "CRAM-MD5 DIGEST-MD5", demand: "noactive"},
+		{offer: "GSSAPI NTLM"},
 		{offer: ""},
 	} {
 		demand, err := ParseProperties(c.demand)

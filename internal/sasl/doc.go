@@ -11,6 +11,7 @@
 //
 //	SCRAM-SHA-512-PLUS, -256-PLUS, -1-PLUS   under TLS, if the policy says so
 //	SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1
+//	DIGEST-MD5
 //	EXTERNAL      with a client certificate, for a login without a password
 //	CRAM-MD5
 //	PLAIN, LOGIN
@@ -21,6 +22,7 @@
 //
 //	              noplaintext noactive nodictionary noanonymous mutual_auth
 //	SCRAM-…            yes       yes        -           yes         yes
+//	DIGEST-MD5         yes        -         -           yes         yes
 //	EXTERNAL           yes        -        yes          yes          -
 //	CRAM-MD5           yes        -         -           yes          -
 //	PLAIN, LOGIN        -         -         -           yes          -
@@ -36,8 +38,8 @@
 // No error and no value that can be printed has a password in it. A client
 // gives up at the first challenge that it does not expect, with an *Error whose
 // Short is in the words of the Cyrus library, because those are in bounces and
-// in what people search for. SCRAM insists that the server proves that it knows
-// the password, too (Finish).
+// in what people search for. SCRAM and DIGEST-MD5 insist that the server proves that
+// it knows the password, too (Finish).
 //
 // # Where Cyrus does otherwise
 //
@@ -49,7 +51,8 @@
 //
 // # Known limits
 //
-// DIGEST-MD5 (RFC 6331 made it historic), GSSAPI and NTLM are not there: no
-// well-kept library in Go has their client side. Security layers are never
-// negotiated; Postfix does not either.
+// GSSAPI, GS2 and NTLM are not there: a Kerberos client would be a library with
+// many more parsers of outside bytes than all the rest, for LMTP servers that
+// nobody is known to have. Security layers are never negotiated; Postfix does
+// not either.
 package sasl
