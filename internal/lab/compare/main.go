@@ -24,8 +24,8 @@
 //
 // # Failure policy
 //
-// A scenario that needs root, and there is none, counts as skipped and is
-// listed; nothing else is passed over.
+// A scenario that needs root, and there is none, or what a release lacks, counts
+// as skipped and is listed; nothing else is passed over.
 package main
 
 import (
@@ -116,6 +116,9 @@ func (o *options) compare(ctx context.Context, path string) outcome {
 	}
 	if s.NeedsRoot() && os.Geteuid() != 0 {
 		return outcome{text: s.Name + ": skipped, needs root\n", skipped: true}
+	}
+	if lacks := s.Lacks(o.release); lacks != "" {
+		return outcome{text: s.Name + ": skipped, this Postfix has no " + lacks + "\n", skipped: true}
 	}
 	theirs, err := o.observe(ctx, s, o.postfix, nil)
 	if err != nil {

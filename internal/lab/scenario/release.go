@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -44,4 +45,19 @@ func checkDiffers(head string) error {
 		}
 	}
 	return nil
+}
+
+// inlinePattern finds tables of patterns that are written into a setting, which
+// Postfix reads from 3.7 on.
+var inlinePattern = regexp.MustCompile(`\b(regexp|pcre|cidr):\{\s*\{`)
+
+// Lacks tells what a release of Postfix lacks that the scenario needs, or "".
+func (s *Scenario) Lacks(release string) string {
+	if n := minor(release); n == 0 || n >= 7 {
+		return ""
+	}
+	if slices.ContainsFunc(s.plan.settings, inlinePattern.MatchString) {
+		return "tables of patterns in settings"
+	}
+	return ""
 }
