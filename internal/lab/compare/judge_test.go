@@ -33,7 +33,7 @@ func TestJudge(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o := judge(s, tt.theirs, tt.ours, false)
+			o := judge(s, tt.theirs, tt.ours, "", false)
 			var sum summary
 			sum.add(&o)
 			if !strings.Contains(o.text, tt.verdict) || sum.bad() != tt.bad {

@@ -17,6 +17,9 @@ func (s *Scenario) DiffersIn(release, facet string) bool {
 			continue
 		}
 		limit, is := minor(words[2]), minor(release)
+		if is == 0 {
+			return false
+		}
 		if words[1] == "until" && is <= limit || words[1] == "from" && is >= limit {
 			return true
 		}

@@ -12,7 +12,7 @@ func TestReleases(t *testing.T) {
 		want           bool
 	}{
 		{"3.5.25", "log", true}, {"3.5.25", "server", false}, {"3.7.11", "log", false},
-		{"3.10.1", "server", true}, {"3.12-20260821", "server", true}, {"3.9.1", "server", false},
+		{"3.10.1", "server", true}, {"3.12-20260821", "server", true}, {"3.9.1", "server", false}, {"", "log", false},
 	} {
 		if got := s.DiffersIn(c.release, c.facet); got != c.want {
 			t.Errorf("%s %s: %v", c.release, c.facet, got)
