@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -64,13 +65,16 @@ servername: cyrus.test
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
 sasl_sasldb_path: DIR/sasldb2
-sasl_mech_list: PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512
+sasl_mech_list: EXTERNAL PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512
 allowplaintext: no
 tls_server_cert: DIR/cert.pem
 tls_server_key: DIR/key.pem
+tls_client_ca_file: DIR/client-ca.pem
 `
 
-func startCyrus(t *testing.T) *cyrus {
+// startCyrus starts one that knows the client certificates of an authority, and
+// has further settings.
+func startCyrus(t *testing.T, clients *testCA, further string) *cyrus {
 	t.Helper()
 	c := &cyrus{t: t, root: cyrusRoot}
 	need(t, c.root+"/usr/lib/cyrus/bin/master", c.root+"/usr/lib/cyrus/bin/lmtpd", "/usr/sbin/saslpasswd2")
@@ -79,7 +83,10 @@ func startCyrus(t *testing.T) *cyrus {
 		c.must(os.Mkdir(c.path(name), 0o755))
 	}
 	c.certificate()
-	c.must(os.WriteFile(c.path("imapd.conf"), []byte(strings.ReplaceAll(cyrusConf, "DIR", c.dir)), 0o644))
+	authority, err := os.ReadFile(clients.file("ca.pem"))
+	c.must(err)
+	c.must(os.WriteFile(c.path("client-ca.pem"), authority, 0o644))
+	c.must(os.WriteFile(c.path("imapd.conf"), []byte(strings.ReplaceAll(cyrusConf, "DIR", c.dir)+further), 0o644))
 	c.must(os.WriteFile(c.path("cyrus.conf"), fmt.Appendf(nil,
 		"START {\n}\nSERVICES {\n  lmtp cmd=\"%s/usr/lib/cyrus/bin/lmtpd -C %s\" listen=\"127.0.0.1:%d\" prefork=0\n}\nEVENTS {\n}\n",
 		c.root, c.path("imapd.conf"), c.port), 0o644))
@@ -135,7 +142,7 @@ func (c *cyrus) run() {
 // TestCyrusLogins: each mechanism logs in to a real Cyrus lmtpd, with and
 // without TLS. After the login it refuses the recipient, and not the sender.
 func TestCyrusLogins(t *testing.T) {
-	srv := startCyrus(t)
+	srv := startCyrus(t, newTestCA(t), "")
 	plugins, _ := filepath.Glob("/usr/lib/*/sasl2/libscram.so")
 	scram := len(plugins) > 0
 	const in, refused, none = "550 5.1.1 User unknown", "said: 5", "no mechanism available"
@@ -144,6 +151,8 @@ func TestCyrusLogins(t *testing.T) {
 		{"sha1", "lmtp_sasl_mechanism_filter=scram-sha-1", in},
 		{"sha256", "lmtp_sasl_mechanism_filter=scram-sha-256", in},
 		{"sha512", "lmtp_sasl_mechanism_filter=scram-sha-512", in},
+		{"digest", "lmtp_sasl_mechanism_filter=digest-md5", in},
+		{"tlsdigest", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=digest-md5", in},
 		{"any", "lmtp_sasl_security_options=noanonymous,mutual_auth", in},
 		{"plain", "lmtp_sasl_mechanism_filter=plain lmtp_sasl_security_options=noanonymous", "no compatible authentication mechanisms"},
 		{"tlsplain", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=plain lmtp_sasl_tls_security_options=noanonymous", in},
@@ -154,6 +163,7 @@ func TestCyrusLogins(t *testing.T) {
 		// Cyrus binds to tls-unique only, which TLS 1.3 does not have.
 		{"tlsplus", "lmtp_tls_security_level=encrypt lmtp_tls_mandatory_protocols=!TLSv1.3 lmtp_sasl_mechanism_filter=scram-sha-256-plus", in},
 		{"wrong", "lmtp_sasl_mechanism_filter=cram-md5 lmtp_sasl_password_maps=static:user:wrong", refused},
+		{"wrongdigest", "lmtp_sasl_mechanism_filter=digest-md5 lmtp_sasl_password_maps=static:user:wrong", refused},
 		{"wrongsha", "lmtp_sasl_mechanism_filter=scram-sha-256 lmtp_sasl_password_maps=static:user:wrong", refused},
 	}
 	services := map[string]string{}
@@ -185,5 +195,57 @@ func TestCyrusLogins(t *testing.T) {
 		if strings.Contains(line, "secret") {
 			t.Errorf("a password in %q", line)
 		}
+	}
+}
+
+// TestCyrusClientCertificate: a real Cyrus lmtpd takes our certificate for a
+// login (EXTERNAL), or wants one from everybody.
+func TestCyrusClientCertificate(t *testing.T) {
+	ca, other := newTestCA(t), newTestCA(t)
+	client := func(ca *testCA, name string) string {
+		ca.make(name, &x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		return " lmtp_tls_cert_file=" + ca.file(name+".pem") + " lmtp_tls_key_file=" + ca.file(name+".key")
+	}
+	user, stranger, forged := client(ca, "user"), client(ca, "stranger"), client(other, "user")
+	asks, demands := startCyrus(t, ca, ""), startCyrus(t, ca, "tls_client_certs: require\n")
+	const in = "550 5.1.1 User unknown"
+	const external = "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=external lmtp_sasl_password_maps=static:user"
+	const password = "lmtp_tls_security_level=encrypt lmtp_sasl_password_maps=static:user:secret lmtp_sasl_mechanism_filter=cram-md5"
+	cases := []struct {
+		name, settings string
+		srv            *cyrus
+		want           string
+		ours           bool // Postfix never logs in with a certificate
+	}{
+		{"external", external + user, asks, in, true},
+		{"external12", external + user + " lmtp_tls_mandatory_protocols=TLSv1.2", asks, in, true},
+		{"stranger", external + stranger, asks, "status=deferred", true},
+		{"without", external, asks, "status=deferred", false},
+		{"plaintext", strings.ReplaceAll(external+user, "=encrypt", "=none"), asks, "status=deferred", false},
+		{"password", password, asks, in, false},
+		{"demanded", password + user, demands, in, false},
+		{"notgiven", password, demands, "status=deferred", false},
+		{"forged", password + forged, demands, "status=deferred", false},
+		{"notgiven12", password + " lmtp_tls_mandatory_protocols=TLSv1.2", demands, "(Cannot start TLS: handshake failure)", false},
+	}
+	services := map[string]string{}
+	for _, c := range cases {
+		services[c.name] = "n - -o " + strings.ReplaceAll(c.settings, " ", " -o ")
+	}
+	p := startPostfix(t, options{services: services, main: []string{"lmtp_sasl_auth_enable = yes"}})
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if c.ours && !p.agent.ours() {
+				t.Skip("Postfix cannot log in with a certificate")
+			}
+			mark := p.log.mark()
+			to := fmt.Sprintf("user@p%d.%s.port.test", c.srv.port, c.name)
+			_, queueID := p.sendSmall(t, "sender@none.lmtp.sock.test", to)
+			line := p.log.wait(t, mark, queueID+": to=<.*status=.*")[0]
+			if !strings.Contains(line, c.want) {
+				t.Errorf("%s\nwant %q", line, c.want)
+			}
+			t.Log(line)
+		})
 	}
 }

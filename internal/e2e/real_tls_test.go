@@ -48,7 +48,10 @@ func (ca *testCA) make(name string, tmpl *x509.Certificate) (*x509.Certificate, 
 	must(err)
 	tmpl.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
 	must(err)
-	tmpl.NotBefore, tmpl.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	tmpl.NotBefore = time.Now().Add(-2 * time.Hour)
+	if tmpl.NotAfter.IsZero() {
+		tmpl.NotAfter = time.Now().Add(24 * time.Hour)
+	}
 	parent, signer := tmpl, key
 	if ca.cert != nil {
 		parent, signer = ca.cert, ca.key
@@ -155,6 +158,77 @@ func TestDovecotTLS(t *testing.T) {
 			if found != c.state && (c.state != "*" || found == "") {
 				t.Errorf("TLS connection %q, want %q", found, c.state)
 			}
+		})
+	}
+}
+
+// TestDovecotCertificates: a real Dovecot whose certificate has expired, has
+// been replaced since its digest was noted, and one that looks at ours.
+func TestDovecotCertificates(t *testing.T) {
+	ca, other := newTestCA(t), newTestCA(t)
+	names := func() *x509.Certificate {
+		return &x509.Certificate{Subject: pkix.Name{CommonName: "server"}, DNSNames: []string{"imap.e2e.test"},
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	}
+	ca.make("server", names())
+	late := names()
+	late.NotAfter = time.Now().Add(-time.Hour)
+	expired, _ := ca.make("expired", late)
+	former, _ := ca.make("former", names())
+	print := func(c *x509.Certificate) string { return fmt.Sprintf("%X", sha256.Sum256(c.Raw)) }
+	ours := func(ca *testCA) string {
+		ca.make("client", &x509.Certificate{Subject: pkix.Name{CommonName: "client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		return " -o lmtp_tls_cert_file=" + ca.file("client.pem") + " -o lmtp_tls_key_file=" + ca.file("client.key")
+	}
+	trust := " -o lmtp_tls_CAfile=" + ca.file("ca.pem")
+	const fingerprint = " -o lmtp_tls_security_level=fingerprint -o lmtp_tls_fingerprint_digest=sha256 -o lmtp_tls_fingerprint_cert_match="
+	tests := []struct {
+		service, words string
+		looks          bool // the server that looks at our certificate
+		sent           bool
+	}{
+		{"trust", " -o lmtp_tls_security_level=verify" + trust, false, false},
+		{"safe", " -o lmtp_tls_security_level=secure" + trust, false, false},
+		{"encrypt", " -o lmtp_tls_security_level=encrypt" + trust, false, true},
+		{"print", fingerprint + print(expired), false, true},
+		{"revoked", fingerprint + print(former) + trust, true, false},
+		{"client", " -o lmtp_tls_security_level=verify" + trust + ours(ca), true, true},
+		{"forged", " -o lmtp_tls_security_level=verify" + trust + ours(other), true, false},
+	}
+	services := map[string]string{}
+	for _, c := range tests {
+		services[c.service] = "y - -o lmtp_tls_loglevel=1" + c.words
+	}
+	p := startPostfix(t, options{services: services})
+	start := func(cert, further string) *dovecot {
+		d := newDovecot(t, p)
+		d.secure(ca, cert, further)
+		d.add("", "user", "sender")
+		d.start()
+		return d
+	}
+	look := "ssl_ca = <" + ca.file("ca.pem") + "\nssl_verify_client_cert = yes\nssl_require_crl = no\n"
+	if since24() {
+		look = "ssl_server_ca_file = " + ca.file("ca.pem") + "\nssl_server_request_client_cert = yes\nssl_server_require_crl = no\n"
+	}
+	stale := start("expired", "")
+	stale.must(os.Remove(p.queue("private", "dovecot"))) // the TCP port is what counts here
+	looks := start("server", look)
+	for _, c := range tests {
+		t.Run(c.service, func(t *testing.T) {
+			p, d := p.with(t), stale.with(t)
+			if c.looks {
+				d = looks.with(t)
+			}
+			id, to := newID(c.service), fmt.Sprintf("user@p%d.%s.port.test", d.port, c.service)
+			msg := message(id, "", to, "secret\n")
+			queueID := p.submit(envelope{to: []string{to}}, msg)
+			if !c.sent {
+				p.log.delivered(t, 0, queueID, to, "deferred")
+				return
+			}
+			p.log.delivered(t, 0, queueID, to, "sent")
+			same(t, d.stored(to, id), msg)
 		})
 	}
 }
