@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"postlmtp/internal/bench"
@@ -65,12 +64,24 @@ func benchCommand(args []string, stdout, stderr io.Writer) int {
 	case opts.quick && opts.suite.Full:
 		return misused(stderr, "bench", errors.New("--quick and --full exclude each other"))
 	}
-	opts.suite.Command = strings.TrimSpace("postlmtp bench " + strings.Join(args, " "))
+	opts.suite.Command = opts.command()
 	if err := opts.run(stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "postlmtp bench: %v\n", err)
 		return exitFail
 	}
 	return exitOK
+}
+
+// command is the command line, as far as it matters for what is measured.
+func (o *benchOptions) command() string {
+	line := "postlmtp bench --quick"
+	if o.suite.Full {
+		line = "postlmtp bench --full"
+	}
+	if o.suite.Match != "" {
+		line += fmt.Sprintf(" --match %q", o.suite.Match)
+	}
+	return line
 }
 
 // run measures, and writes what is wanted.

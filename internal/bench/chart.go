@@ -63,7 +63,7 @@ func (r *Report) chart(c chart) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", chartWidth, height)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#fff"/><text x="12" y="22" font-size="15" font-weight="bold">%s</text>`+"\n", html.EscapeString(c.title))
-	for step := -span; step <= span; step++ {
+	for step := -math.Floor(span); step <= span; step++ {
 		ratio := math.Exp2(step)
 		label := fmt.Sprintf("%.3g×", ratio)
 		fmt.Fprintf(&b, `<line x1="%[1]f" x2="%[1]f" y1="%[2]d" y2="%[3]d" stroke="#ddd"/><text x="%[1]f" y="%[4]d" text-anchor="middle" fill="#666">%[5]s</text>`+"\n",

@@ -78,7 +78,7 @@ func Compare(ctx context.Context, agents []Agent, c Case, plan Plan) (res CaseRe
 	}
 	memory := make([]Memory, len(rigs))
 	for i, r := range rigs {
-		if memory[i], err = r.weigh(ctx, plan.Window); err != nil {
+		if memory[i], err = r.weigh(ctx); err != nil {
 			return res, err
 		}
 	}

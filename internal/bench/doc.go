@@ -16,8 +16,8 @@
 //   - processor time for each delivery: user and system time of all processes of
 //     the agent, those that have ended included, and of scache(8) where Postfix
 //     uses it;
-//   - memory: the proportional set sizes (PSS) of all these processes under load,
-//     in a window of its own;
+//   - memory: the proportional set sizes (PSS) of all these processes, while the
+//     sink holds so many deliveries up as the case has at once;
 //   - latency from the connection to the final status, half and 99 of 100.
 //
 // Ceiling measures what the sink takes from a client that replays prepared bytes

@@ -246,21 +246,28 @@ func (r *rig) run(ctx context.Context, d time.Duration) (window, error) {
 	return w, nil
 }
 
-// weigh loads the agent and looks at its memory meanwhile, twice.
-func (r *rig) weigh(ctx context.Context, d time.Duration) (Memory, error) {
+// weigh looks at the memory of the agent while every client has a delivery under
+// way: the sink holds its replies back until the last one has come.
+func (r *rig) weigh(ctx context.Context) (Memory, error) {
+	hold := 300*time.Millisecond + time.Duration(len(r.clients))*5*time.Millisecond
+	r.sink.Hold(hold)
+	defer r.sink.Hold(0)
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.run(ctx, d)
+		_, err := r.run(ctx, 0)
 		done <- err
 	}()
 	var most Memory
-	for range 2 {
-		time.Sleep(d / 3)
+	for {
+		select {
+		case err := <-done:
+			return most, err
+		case <-time.After(hold / 4):
+		}
 		if m := r.family.memory(); m.PSS > most.PSS {
 			most = m
 		}
 	}
-	return most, <-done
 }
 
 func (r *rig) close() {

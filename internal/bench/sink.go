@@ -14,7 +14,6 @@ import (
 // SinkOptions say how a Sink behaves.
 type SinkOptions struct {
 	RTT      time.Duration // how late replies are
-	Final    time.Duration // how late the replies to the content are, in addition
 	TLS      *tls.Config   // STARTTLS is offered
 	Chunking bool          // CHUNKING is offered
 }
@@ -30,6 +29,7 @@ type Sink struct {
 	conns map[net.Conn]bool
 	shut  bool
 
+	hold       atomic.Int64 // how late the replies to the content are, ns
 	sessions   atomic.Int64
 	messages   atomic.Int64
 	recipients atomic.Int64
@@ -53,6 +53,10 @@ func (s *Sink) Addr() net.Addr { return s.ln.Addr() }
 
 // Messages returns how many messages were taken so far.
 func (s *Sink) Messages() int64 { return s.messages.Load() }
+
+// Hold makes the replies to the content so much later from now on: that many
+// deliveries as there are clients are then under way at once.
+func (s *Sink) Hold(d time.Duration) { s.hold.Store(int64(d)) }
 
 // Sessions returns how many connections were made so far.
 func (s *Sink) Sessions() int64 { return s.sessions.Load() }
@@ -152,7 +156,7 @@ type delayed struct {
 
 func (s *Sink) serve(c net.Conn) {
 	k := &sinkConn{s: s, c: c}
-	if s.opts.RTT > 0 || s.opts.Final > 0 {
+	if s.opts.RTT > 0 {
 		k.later = make(chan delayed, 1024)
 		sent := make(chan struct{})
 		go func() {
@@ -189,15 +193,16 @@ func (k *sinkConn) flush() bool {
 	if len(k.out) == 0 {
 		return true
 	}
+	var hold time.Duration
+	if k.late {
+		hold, k.late = time.Duration(k.s.hold.Load()), false
+	}
 	if k.later != nil {
-		wait := k.s.opts.RTT
-		if k.late {
-			wait += k.s.opts.Final
-		}
-		k.later <- delayed{time.Now().Add(wait), bytes.Clone(k.out)}
-		k.out, k.late = k.out[:0], false
+		k.later <- delayed{time.Now().Add(k.s.opts.RTT + hold), bytes.Clone(k.out)}
+		k.out = k.out[:0]
 		return true
 	}
+	time.Sleep(hold)
 	_, err := k.c.Write(k.out)
 	k.out = k.out[:0]
 	return err == nil

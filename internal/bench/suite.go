@@ -62,6 +62,7 @@ func (s *Suite) cases() []Case {
 		add(func(c *Case) { c.Concurrency, c.Size = 4, 10*megabyte })
 		add(func(c *Case) { c.Recipients = 50 })
 		add(func(c *Case) { c.TCP = true })
+		add(func(c *Case) { c.TCP, c.TLS = true, true })
 		add(func(c *Case) { c.TCP, c.RTT, c.Concurrency = true, time.Millisecond, 1 })
 		add(func(c *Case) { c.TCP, c.RTT = true, time.Millisecond })
 		add(func(c *Case) { c.TCP, c.RTT = true, 20*time.Millisecond })
@@ -76,8 +77,8 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	plan := Plan{Rounds: 5, Warm: 300 * time.Millisecond, Window: 400 * time.Millisecond}
 	pipeline := PipelineOptions{Messages: 500, Size: 4 * kilobyte, Rounds: 3, Daemons: s.Daemons}
 	if s.Full {
-		plan = Plan{Rounds: 7, Warm: time.Second, Window: time.Second}
-		pipeline.Messages, pipeline.Rounds = 10_000, 5
+		plan = Plan{Rounds: 5, Warm: 500 * time.Millisecond, Window: 700 * time.Millisecond}
+		pipeline.Messages = 10_000
 	}
 	r := &Report{Machine: Describe(s.Version), Command: s.Command, Started: start, Plan: plan}
 	if err := AdoptOrphans(); err != nil {
