@@ -42,6 +42,8 @@ func commands() []command {
 	return []command{
 		{"probe", "go the way of a delivery step by step and tell what is found", probeCommand,
 			func() *pflag.FlagSet { return probeFlags(new(probeOptions)) }},
+		{"check", "find what is wrong with the configuration", checkCommand,
+			func() *pflag.FlagSet { return checkFlags(new(checkOptions)) }},
 		{"replay", "deliver a copy of a queue file outside the queue", replayCommand,
 			func() *pflag.FlagSet { return replayFlags(new(replayOptions)) }},
 		{"config", "show the values of parameters as the daemon sees them", configCommand,
