@@ -164,12 +164,13 @@ func source(spec string) []entry {
 		switch {
 		case trimmed == "" || strings.HasPrefix(trimmed, "#"):
 		case (line[0] == ' ' || line[0] == '\t') && len(list) > 0: // goes on
-			list[len(list)-1].value += " " + trimmed
+			last := &list[len(list)-1]
+			last.value = strings.TrimSpace(last.value + " " + trimmed)
 		default:
 			list = append(list, split(kind, trimmed, name, number))
 		}
 	}
-	return slices.DeleteFunc(list, func(e entry) bool { return e.value == "" })
+	return slices.DeleteFunc(list, func(e entry) bool { return e.line == 0 || e.value == "" })
 }
 
 // split splits a line into key and value. A pattern may have blanks.
@@ -182,7 +183,7 @@ func split(kind, line, file string, number int) entry {
 		at = strings.LastIndexAny(line, " \t")
 	}
 	if at < 0 {
-		return entry{}
+		return entry{line, "", file, number}
 	}
 	return entry{strings.TrimSpace(line[:at]), strings.TrimSpace(line[at:]), file, number}
 }
