@@ -58,9 +58,8 @@ func (l *loader) check() {
 	if n := c.Postlmtp.ProcessConcurrency; n < 0 {
 		l.fail("postlmtp_process_concurrency", "invalid postlmtp_process_concurrency parameter value %d < 0", n)
 	}
-	if old := "lmtp_cache_connection"; c.IsSet(old) {
-		l.warn("parameter %s is not used since Postfix 2.3: use lmtp_connection_cache_on_demand or lmtp_connection_cache_destinations", old)
-	}
+	l.checkRetired()
+	l.readOrigin()
 }
 
 func (l *loader) checkNames() {

@@ -23,6 +23,10 @@ func Document(w io.Writer) error {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p.Name, p.typeText(), p.defaultText(), p.sinceText(), p.purposeText())
 		}
 	}
+	b.WriteString(documentRetired)
+	for _, r := range retired() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Name, r.Until, codeWords(r.Now))
+	}
 	total := len(Params())
 	fmt.Fprintf(&b, "\n%d parameters, %d of them not yet acted on.\n", total, notYet)
 	_, err := io.WriteString(w, b.String())
@@ -55,6 +59,29 @@ not start when that would leave mail less protected than main.cf asks for.
 *No effect* marks parameters that do not concern the delivery by LMTP, or parts
 of Postfix that this program does not need.
 `
+
+const documentRetired = `
+## Retired names
+
+Postfix's LMTP client had these once, and passes over them today without a word.
+When main.cf sets one, the daemon and ` + "`postlmtp config`" + ` warn and name what to use.
+` + "`lmtp_per_record_deadline`" + ` (2.9 to 3.6) still counts, as in Postfix: it is the default
+of ` + "`lmtp_per_request_deadline`" + `.
+
+| Name | In Postfix until | Use |
+|---|---|---|
+`
+
+// codeWords formats the names of parameters in a text.
+func codeWords(text string) string {
+	words := strings.Fields(text)
+	for i, w := range words {
+		if strings.HasPrefix(w, "lmtp_") {
+			words[i] = code(w)
+		}
+	}
+	return strings.Join(words, " ")
+}
 
 func (p *Param) typeText() string {
 	text := p.Kind.String()

@@ -72,7 +72,7 @@ func namesRows(c *Config) []*Param {
 		text("mydomain", &c.MyDomain, "",
 			"Domain of this machine, for use in other values").min(1),
 		text("myorigin", &c.MyOrigin, "$myhostname",
-			"Domain of addresses that have none").min(1),
+			"Domain of addresses that have none; or a file whose first line is that, as in Debian (/etc/mailname)").min(1),
 		text("mydestination", &c.MyDestination, "$myhostname, localhost.$mydomain, localhost",
 			"Domains whose mail is delivered on this machine"),
 		text("relayhost", &c.Relayhost, "",
