@@ -88,15 +88,14 @@ func newServices(l *Lab) (*services, error) {
 			return nil, errors.Join(err, s.close())
 		}
 	}
-	how := l.opts.Behaviour["cleanup"]
-	if err := s.listen("public", "cleanup", how, func(c net.Conn) { s.cleanup(c, how) }); err != nil {
+	cleanup, scache := l.opts.Behaviour["cleanup"], l.opts.Behaviour["scache"]
+	if err := s.listen("public", "cleanup", cleanup, func(c net.Conn) { s.cleanup(c, cleanup) }); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := s.listen("private", "tlsmgr", l.opts.Behaviour["tlsmgr"], s.tlsmgrClient); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	how = l.opts.Behaviour["scache"]
-	if err := s.listen("private", "scache", how, func(c net.Conn) { s.scacheClient(c, how) }); err != nil {
+	if err := s.listen("private", "scache", scache, func(c net.Conn) { s.scacheClient(c, scache) }); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil

@@ -325,6 +325,10 @@ func TestPostfixServiceRemoved(t *testing.T) {
 // one that cannot start does.
 func TestPostfixCrash(t *testing.T) {
 	m := startPostfix(t, "y", "-", "-o bound=10")
+	// Two, one after the other: when the second is accepted, the end of the
+	// first has been noted.
+	m.send("fast@zero.test")
+	m.agentLog("end fast@zero.test")
 	m.send("fast@one.test")
 	m.agentLog("end fast@one.test")
 	conn, err := net.Dial("unix", m.dir+"/queue/private/tiny")
