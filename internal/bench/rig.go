@@ -249,25 +249,21 @@ func (r *rig) run(ctx context.Context, d time.Duration) (window, error) {
 // weigh looks at the memory of the agent while every client has a delivery under
 // way: the sink holds its replies back until the last one has come.
 func (r *rig) weigh(ctx context.Context) (Memory, error) {
-	hold := 300*time.Millisecond + time.Duration(len(r.clients))*5*time.Millisecond
-	r.sink.Hold(hold)
-	defer r.sink.Hold(0)
+	waiting, release := r.sink.hold()
 	done := make(chan error, 1)
 	go func() {
 		_, err := r.run(ctx, 0)
 		done <- err
 	}()
-	var most Memory
-	for {
-		select {
-		case err := <-done:
-			return most, err
-		case <-time.After(hold / 4):
-		}
-		if m := r.family.memory(); m.PSS > most.PSS {
-			most = m
+	for end := time.Now().Add(deliveryLimit / 2); waiting() < len(r.clients); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) || ctx.Err() != nil {
+			release()
+			return Memory{}, errors.Join(<-done, fmt.Errorf("%s: %s: not all deliveries at once", r.c.Name, r.agent.Name))
 		}
 	}
+	m := r.family.memory()
+	release()
+	return m, <-done
 }
 
 func (r *rig) close() {

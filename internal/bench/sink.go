@@ -29,7 +29,7 @@ type Sink struct {
 	conns map[net.Conn]bool
 	shut  bool
 
-	hold       atomic.Int64 // how late the replies to the content are, ns
+	gate       atomic.Pointer[gate]
 	sessions   atomic.Int64
 	messages   atomic.Int64
 	recipients atomic.Int64
@@ -54,9 +54,22 @@ func (s *Sink) Addr() net.Addr { return s.ln.Addr() }
 // Messages returns how many messages were taken so far.
 func (s *Sink) Messages() int64 { return s.messages.Load() }
 
-// Hold makes the replies to the content so much later from now on: that many
-// deliveries as there are clients are then under way at once.
-func (s *Sink) Hold(d time.Duration) { s.hold.Store(int64(d)) }
+// A gate holds up the replies to the content of messages.
+type gate struct {
+	open    chan struct{}
+	waiting atomic.Int64
+}
+
+// hold has the replies to the content wait from now on, and returns how many of
+// them do, and what lets them go.
+func (s *Sink) hold() (waiting func() int, release func()) {
+	g := &gate{open: make(chan struct{})}
+	s.gate.Store(g)
+	return func() int { return int(g.waiting.Load()) }, func() {
+		s.gate.Store(nil)
+		close(g.open)
+	}
+}
 
 // Sessions returns how many connections were made so far.
 func (s *Sink) Sessions() int64 { return s.sessions.Load() }
@@ -193,16 +206,16 @@ func (k *sinkConn) flush() bool {
 	if len(k.out) == 0 {
 		return true
 	}
-	var hold time.Duration
-	if k.late {
-		hold, k.late = time.Duration(k.s.hold.Load()), false
+	if g := k.s.gate.Load(); g != nil && k.late {
+		g.waiting.Add(1)
+		<-g.open
 	}
+	k.late = false
 	if k.later != nil {
-		k.later <- delayed{time.Now().Add(k.s.opts.RTT + hold), bytes.Clone(k.out)}
+		k.later <- delayed{time.Now().Add(k.s.opts.RTT), bytes.Clone(k.out)}
 		k.out = k.out[:0]
 		return true
 	}
-	time.Sleep(hold)
 	_, err := k.c.Write(k.out)
 	k.out = k.out[:0]
 	return err == nil
