@@ -24,6 +24,7 @@ import (
 //	user@pPORT.SERVICE.port.test    transport SERVICE, inet:[127.0.0.1]:PORT
 //	user@pPORT.SERVICE.six.test     transport SERVICE, inet:[::1]:PORT
 //	user@pPORT.SERVICE.host.test    transport SERVICE, inet:localhost:PORT
+//	user@NAME.pPORT.SERVICE.name.test   transport SERVICE, inet:[NAME]:PORT
 //
 // SERVICE is the master.cf service: "lmtp", or what options.services adds.
 type postfix struct {
@@ -47,6 +48,8 @@ type options struct {
 	further  string            // further lines of master.cf
 	main     []string          // further main.cf lines
 	syslog   bool              // log by syslog(3), in a mount namespace of its own
+	// nameserver is the address for resolv.conf, in a mount namespace, too.
+	nameserver string
 }
 
 // startPostfix makes and starts an instance that is stopped with the test.
@@ -68,6 +71,9 @@ func startPostfix(t *testing.T, o options) *postfix {
 	p.serveRoutes()
 	if o.syslog {
 		p.useSyslog()
+	}
+	if o.nameserver != "" {
+		p.useNameserver(o.nameserver)
 	}
 	t.Cleanup(p.shutdown)
 	reaper(t, dir)

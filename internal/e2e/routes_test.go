@@ -51,6 +51,7 @@ var (
 	sockDomain = regexp.MustCompile(`@([a-z0-9-]+)\.([a-z0-9-]+)\.sock\.test$`)
 	hostDomain = regexp.MustCompile(`@p(\d+)\.([a-z0-9-]+)\.host\.test$`)
 	sixDomain  = regexp.MustCompile(`@p(\d+)\.([a-z0-9-]+)\.six\.test$`)
+	nameDomain = regexp.MustCompile(`@([a-z0-9.-]+)\.p(\d+)\.([a-z0-9-]+)\.name\.test$`)
 	portDomain = regexp.MustCompile(`@p(\d+)\.([a-z0-9-]+)\.port\.test$`)
 )
 
@@ -61,6 +62,9 @@ func route(address string) string {
 	}
 	if m := portDomain.FindStringSubmatch(address); m != nil {
 		return m[2] + ":inet:[127.0.0.1]:" + m[1]
+	}
+	if m := nameDomain.FindStringSubmatch(address); m != nil {
+		return m[3] + ":inet:[" + m[1] + "]:" + m[2]
 	}
 	if m := sixDomain.FindStringSubmatch(address); m != nil {
 		return m[2] + ":inet:[::1]:" + m[1]
