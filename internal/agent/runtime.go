@@ -9,7 +9,7 @@ import (
 //
 // Each delivery is a chain of short waits. With as many threads as processors
 // the scheduler wakes another one at every turn of it, which then finds nothing
-// to do: that costs more than half as much again as the delivery itself. One
+// to do: on two processors that took a quarter of the processor time. One
 // thread at work delivers thousands of messages each second; where there are
 // many processors, for TLS above all, a quarter of them may be at work. The
 // environment variable GOMAXPROCS, as everywhere, comes first.
