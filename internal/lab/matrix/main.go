@@ -4,7 +4,8 @@
 //
 // The directory has one of its own for each release, with the files versions
 // ("NAME VERSION" lines), scenarios.txt (the output of compare) and e2e.txt (that
-// of the end-to-end tests with -test.v). The page goes to standard output.
+// of the end-to-end tests with -test.v); beside them may be upgrade.txt, of
+// .ci/upgrade. The page goes to standard output.
 //
 // # Failure policy
 //
@@ -37,7 +38,36 @@ func main() {
 		}
 		columns = append(columns, r)
 	}
-	fmt.Print(page(columns))
+	up, err := upgrade(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "matrix:", err)
+		os.Exit(1)
+	}
+	fmt.Print(page(columns) + up)
+}
+
+// upgrade is the section about what .ci/upgrade left.
+func upgrade(dir string) (string, error) {
+	verdict, what := "", ""
+	err := eachLine(filepath.Join(dir, "upgrade.txt"), func(line string) {
+		if rest, ok := strings.CutPrefix(line, "--- "); ok {
+			verdict, _, _ = strings.Cut(rest, ":")
+		}
+		if _, rest, ok := strings.Cut(line, "upgrade_test.go:"); ok && strings.Contains(line, " became ") {
+			_, what, _ = strings.Cut(rest, ": ")
+		}
+	})
+	switch {
+	case err != nil || verdict == "":
+		return "", err
+	case verdict == "PASS":
+		verdict = "passed"
+	default:
+		verdict = "**failed**"
+	}
+	return "\n## Upgrade of Postfix under a running daemon\n\n" +
+		"In one root, with the daemon at work, one release's packages replace the other's (TestPostfixUpgrade): " +
+		verdict + "; " + what + ".\n", nil
 }
 
 // results are those of one release.

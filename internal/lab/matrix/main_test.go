@@ -23,6 +23,13 @@ func TestPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "upgrade.txt"),
+		[]byte("    upgrade_test.go:97: 437 messages while 3.10 became 3.11\n--- PASS: TestPostfixUpgrade (12.84s)\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if up, err := upgrade(dir); err != nil || !strings.Contains(up, ": passed; 437 messages while 3.10 became 3.11.\n") {
+		t.Errorf("%q, %v", up, err)
+	}
 	var columns []*results
 	for _, release := range []string{"old", "new"} {
 		r, err := read(filepath.Join(dir, release), release)
