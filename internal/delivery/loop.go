@@ -209,6 +209,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlsp
 		return false, errAbandoned
 	}
 	if err != nil {
+		j.logOutOfStep(ep, err)
 		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake && !j.tls.retryPlain, j.ledger.left())
 		j.resetStamps()
 		j.troubled(err)

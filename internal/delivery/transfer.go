@@ -11,6 +11,7 @@ import (
 	"postlmtp/internal/content"
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
+	"postlmtp/internal/nexthop"
 	"postlmtp/internal/request"
 )
 
@@ -293,7 +294,15 @@ func (x *transfer) logCause(err error) {
 	case errors.As(err, &mime):
 	case errors.As(err, &local):
 		x.j.d.opt.Log.Warningf("%s: %v", x.j.req.QueueID, local.Err)
-	case errors.Is(err, lmtp.ErrDesync), errors.Is(err, lmtp.ErrReplyTooLong):
-		x.j.d.opt.Log.Warningf("%s: %s: %v", x.j.req.QueueID, x.s.endpoint.Relay(), err)
+	default:
+		x.j.logOutOfStep(x.s.endpoint, err)
+	}
+}
+
+// logOutOfStep logs that a connection was not lost but given up, because of what
+// the server said.
+func (j *job) logOutOfStep(ep nexthop.Endpoint, err error) {
+	if errors.Is(err, lmtp.ErrDesync) || errors.Is(err, lmtp.ErrReplyTooLong) {
+		j.d.opt.Log.Warningf("%s: %s: %v", j.req.QueueID, ep.Relay(), err)
 	}
 }
