@@ -38,6 +38,7 @@ type secureServer struct {
 	under    []string // and under TLS
 	starttls string   // the reply to STARTTLS; empty: 220
 	broken   bool     // the handshake fails
+	endless  bool     // the handshake goes on, a byte at a time
 	hangUpAt string   // under TLS, the command at which to hang up
 	early    string   // sent behind the reply to LHLO under TLS
 
@@ -112,6 +113,10 @@ func (s *secureServer) note(list *[]string, text string) {
 
 // handshake is TLS on a connection, nil if it fails.
 func (s *secureServer) handshake(conn net.Conn) net.Conn {
+	if s.endless {
+		trickle(conn)
+		return nil
+	}
 	cfg := &tls.Config{Certificates: []tls.Certificate{s.cert}}
 	if s.broken {
 		cfg.Certificates = nil
@@ -122,6 +127,17 @@ func (s *secureServer) handshake(conn net.Conn) net.Conn {
 	}
 	s.note(&s.lines, "TLS")
 	return c
+}
+
+// trickle sends a handshake record that takes very long.
+func trickle(conn net.Conn) {
+	next := time.NewTicker(10 * time.Millisecond)
+	defer next.Stop()
+	_, err := conn.Write([]byte{22, 3, 3, 0x3f, 0xff, 2, 0, 0x3f, 0xfb}) // a ServerHello of 16379 bytes
+	for err == nil {
+		<-next.C
+		_, err = conn.Write([]byte{0})
+	}
 }
 
 func (s *secureServer) serve(conn net.Conn) {
@@ -372,6 +388,30 @@ func TestTLSFallback(t *testing.T) {
 				t.Error("a session in plain text, after TLS failed, is kept")
 			}
 		})
+	}
+}
+
+// A handshake without end ends with lmtp_starttls_timeout, and the mail waits.
+func TestTLSEndlessHandshake(t *testing.T) {
+	for _, lv := range []string{"may", "encrypt"} {
+		for _, wrapped := range []bool{false, true} {
+			if wrapped && lv == "may" {
+				continue // not allowed
+			}
+			w := newSecureWorld(t, func(o *tlspolicy.Options) { o.SecurityLevel, o.WrapperMode = lv, wrapped })
+			w.opt.TLS.WrapperMode = wrapped
+			w.opt.Session.Timeouts.StartTLS = 200 * time.Millisecond
+			w.servers["x"] = newSecureServer(t, func(s *secureServer) { s.endless, s.wrapped = true, wrapped })
+			d := New(w.opt, w)
+			end, text, _ := w.send(d, "x", 0)
+			if !strings.HasPrefix(end, "deferred 4.7.5 ") || text != "Cannot start TLS: handshake failure" {
+				t.Errorf("%s, wrapped %t: %s (%s)", lv, wrapped, end, text)
+			}
+			if kept, said := w.servers["x"].kept(), w.servers["x"].said(); len(kept) > 0 || slices.ContainsFunc(said, func(l string) bool { return strings.HasPrefix(l, "MAIL") }) {
+				t.Errorf("%s, wrapped %t: the server got %q, %q", lv, wrapped, said, kept)
+			}
+			d.Close()
+		}
 	}
 }
 
