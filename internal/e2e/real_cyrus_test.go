@@ -69,6 +69,7 @@ sasl_auxprop_plugin: sasldb
 sasl_sasldb_path: DIR/sasldb2
 sasl_mech_list: EXTERNAL PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512
 allowplaintext: no
+allowstarttls: yes
 tls_server_cert: DIR/cert.pem
 tls_server_key: DIR/key.pem
 tls_client_ca_file: DIR/client-ca.pem
