@@ -62,7 +62,7 @@ partition-default: DIR/spool
 cyrus_user: mail
 cyrus_group: mail
 admins: cyrus
-lmtp_admins: user user@cyrus.test
+lmtp_admins: user
 servername: cyrus.test
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb

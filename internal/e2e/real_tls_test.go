@@ -194,6 +194,7 @@ func TestDovecotCertificates(t *testing.T) {
 		{"revoked", fingerprint + print(former) + trust, true, false},
 		{"client", " -o lmtp_tls_security_level=verify" + trust + ours(ca), true, true},
 		{"forged", " -o lmtp_tls_security_level=verify" + trust + ours(other), true, false},
+		{"nobody", " -o lmtp_tls_security_level=verify" + trust, true, true},
 	}
 	services := map[string]string{}
 	for _, c := range tests {
