@@ -5,7 +5,6 @@ import (
 	"crypto/md5" //nolint:gosec // RFC 2831
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,10 +80,10 @@ func (c *digestClient) respond(d directives) ([]byte, error) {
 		return nil, err
 	}
 	if !strings.EqualFold(algorithm, "md5-sess") {
-		return nil, errors.New("the server wants another algorithm than md5-sess")
+		return nil, digestError("the server wants another algorithm than md5-sess")
 	}
 	if qop := d["qop"]; len(qop) > 0 && !slices.ContainsFunc(qop, offersAuth) {
-		return nil, errors.New("the server demands a security layer")
+		return nil, digestError("the server demands a security layer")
 	}
 	utf8 := len(d["charset"]) > 0
 	realm := c.realm(d["realm"])
@@ -106,6 +105,10 @@ func (c *digestClient) respond(d directives) ([]byte, error) {
 	c.expect = value(":")
 	return []byte(b.String()), nil
 }
+
+// digestError is about a challenge that cannot be answered. The Cyrus library
+// has no words of its own for that.
+func digestError(detail string) error { return &Error{digestMD5, outOfTurn, detail} }
 
 func offersAuth(qop string) bool {
 	return slices.ContainsFunc(strings.Split(qop, ","), func(word string) bool {
@@ -175,7 +178,7 @@ type directives map[string][]string
 // one returns the value of a directive that must be there once.
 func (d directives) one(name string) (string, error) {
 	if len(d[name]) != 1 || d[name][0] == "" {
-		return "", fmt.Errorf("the challenge has no %s, or several", name)
+		return "", digestError("the challenge has no " + name + ", or several")
 	}
 	return d[name][0], nil
 }
@@ -186,7 +189,7 @@ const maxDigest = 2048
 // parseDirectives reads name=value and name="value" between commas.
 func parseDirectives(text string) (directives, error) {
 	if len(text) > maxDigest {
-		return nil, errors.New("DIGEST-MD5 challenge longer than 2048 bytes")
+		return nil, digestError("the challenge is longer than 2048 bytes")
 	}
 	const space = " \t\r\n"
 	d := directives{}
@@ -197,11 +200,11 @@ func parseDirectives(text string) (directives, error) {
 		}
 		name, rest, found := strings.Cut(text, "=")
 		if name = strings.ToLower(strings.TrimRight(name, space)); !found || name == "" || strings.ContainsAny(name, space+`",`) {
-			return nil, errors.New("the challenge is malformed")
+			return nil, &Error{digestMD5, badAuth, "the challenge is malformed"}
 		}
 		value, rest, ok := directiveValue(strings.TrimLeft(rest, space))
 		if rest = strings.TrimLeft(rest, space); !ok || rest != "" && rest[0] != ',' {
-			return nil, errors.New("the challenge is malformed")
+			return nil, &Error{digestMD5, badAuth, "the challenge is malformed"}
 		}
 		d[name] = append(d[name], value)
 		text = rest

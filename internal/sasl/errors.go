@@ -12,6 +12,7 @@ const (
 	badProtocol   = "bad protocol / cancel"
 	cutChallenge  = "another step is needed in authentication"
 	outOfTurn     = "generic failure"
+	badAuth       = "authentication failure"
 	badServer     = "server failed mutual authentication step"
 	badParameter  = "invalid parameter supplied"
 	errorMaxBytes = 200
