@@ -23,24 +23,55 @@ func transportTables() []string {
 		"sender_dependent_default_transport_maps", "address_verify_transport_maps"}
 }
 
-// destinations finds the destinations that name a transport, and looks at them.
+// destinations looks at the destinations that name a transport.
 func (c *checker) destinations() {
+	for _, r := range c.routes() {
+		c.route(r.text, r.value, r.file, r.line)
+	}
+}
+
+// aRoute is one place that names a transport.
+type aRoute struct {
+	text, value, file string
+	line              int
+}
+
+// routes finds the places that name a transport.
+func (c *checker) routes() []aRoute {
+	var list []aRoute
 	for _, param := range transports() {
 		e, ok := c.values.Get(param)
 		if !ok {
 			continue
 		}
 		if text, err := maincf.Expand(e.Text, c.lookup); err == nil {
-			c.route(param+" = "+strings.TrimSpace(text), strings.TrimSpace(text), e.File, e.Line)
+			text = strings.TrimSpace(text)
+			list = append(list, aRoute{param + " = " + text, text, e.File, e.Line})
 		}
 	}
 	for _, param := range transportTables() {
 		for _, spec := range c.tableNames(param) {
 			for _, entry := range source(spec) {
-				c.route(entry.key+" "+entry.value, entry.value, entry.file, entry.line)
+				list = append(list, aRoute{entry.key + " " + entry.value, entry.value, entry.file, entry.line})
 			}
 		}
 	}
+	return list
+}
+
+// Users lists the places that send mail to a service, as "file:line: text".
+func Users(dir, service string) []string {
+	c := &checker{opt: Options{Dir: dir}}
+	if !c.load() {
+		return nil
+	}
+	var list []string
+	for _, r := range c.routes() {
+		if name, _, _ := strings.Cut(r.value, ":"); strings.TrimSpace(name) == service {
+			list = append(list, fmt.Sprintf("%s:%d: %s", r.file, r.line, r.text))
+		}
+	}
+	return list
 }
 
 // route looks at one transport:destination.

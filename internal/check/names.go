@@ -9,25 +9,13 @@ import (
 	"postlmtp/internal/maincf"
 )
 
-// perTransport are the ends of the names of the queue manager's parameters,
-// which begin with the name of a service (qmgr(8)).
-func perTransport() []string {
-	return []string{
-		"_destination_concurrency_limit", "_destination_concurrency_failed_cohort_limit",
-		"_destination_concurrency_negative_feedback", "_destination_concurrency_positive_feedback",
-		"_destination_rate_delay", "_destination_recipient_limit", "_initial_destination_concurrency",
-		"_delivery_slot_cost", "_delivery_slot_discount", "_delivery_slot_loan", "_minimum_delivery_slots",
-		"_recipient_limit", "_extra_recipient_limit", "_recipient_refill_delay", "_recipient_refill_limit",
-		"_transport_rate_delay",
-	}
-}
-
-// splitLimit takes the name of such a parameter apart.
+// splitLimit takes the name of a parameter of the queue manager apart that begins
+// with the name of a service.
 func splitLimit(name string) (service, end string, ok bool) {
-	for _, end := range perTransport() {
+	for _, end := range config.TransportParams() {
 		if service, found := strings.CutSuffix(name, end); found && service != "" && len(end) > 0 {
 			// "_recipient_limit" is also the end of a longer one.
-			longer := slices.ContainsFunc(perTransport(), func(other string) bool {
+			longer := slices.ContainsFunc(config.TransportParams(), func(other string) bool {
 				return len(other) > len(end) && strings.HasSuffix(name, other)
 			})
 			if !longer {
@@ -54,7 +42,7 @@ func (c *checker) names() {
 	for _, p := range config.Params() {
 		known = append(known, p.Name)
 	}
-	for _, end := range perTransport() {
+	for _, end := range config.TransportParams() {
 		known = append(known, "lmtp"+end)
 	}
 	known = append(known, "lmtp_per_record_deadline") // honoured in a default
