@@ -11,6 +11,7 @@ import (
 	"postlmtp/internal/match"
 	"postlmtp/internal/report"
 	"postlmtp/internal/table"
+	"postlmtp/internal/table/reindex"
 )
 
 // tables are the lookup tables and lists that parameters name, opened before
@@ -37,6 +38,7 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		ProxymapSocket:    filepath.Join("private", s.ProxymapServiceName),
 		InstanceFlags:     s.release.AtLeast(3, 11),
 		Timeout:           s.IPCTimeout,
+		Migration:         s.migration(),
 		SocketmapMaxReply: s.SocketmapMaxReplySize,
 		SocketmapMaxQuery: s.SocketmapMaxQuerySize,
 	})
@@ -65,6 +67,23 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		return nil, err
 	}
 	return t, t.openLists(s)
+}
+
+// migration is what Postfix from 3.11 on does with hash: and btree:; nil if
+// nothing.
+func (s *settings) migration() *table.Migration {
+	if !s.release.AtLeast(3, 11) || s.NonBDBMigrationLevel == "disable" {
+		return nil
+	}
+	m := &table.Migration{
+		Hash: s.DefaultDatabaseType, Btree: s.DefaultCacheDBType,
+		Custom: s.NonBDBCustomMapping, Log: s.NonBDBMigrationLogRedirect,
+	}
+	if s.NonBDBMigrationLevel == "enable-reindex" {
+		c := &reindex.Client{QueueDirectory: s.QueueDirectory, Service: s.NonBDBMigrationServiceName}
+		m.Reindex = c.Do
+	}
+	return m
 }
 
 // openLists parses the match lists.

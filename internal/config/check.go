@@ -58,6 +58,9 @@ func (l *loader) check() {
 	if n := c.Postlmtp.ProcessConcurrency; n < 0 {
 		l.fail("postlmtp_process_concurrency", "invalid postlmtp_process_concurrency parameter value %d < 0", n)
 	}
+	if level := c.NonBDBMigrationLevel; !slices.Contains([]string{"disable", "enable-redirect", "enable-reindex"}, level) {
+		l.fail("non_bdb_migration_level", "invalid non-Berkeley-DB migration level: '%s'", level)
+	}
 	l.checkRetired()
 	l.readOrigin()
 }

@@ -144,6 +144,7 @@ type Config struct {
 
 	// Lookup tables.
 	DefaultDatabaseType         string // default_database_type
+	DefaultCacheDBType          string // default_cache_db_type
 	DaemonTableOpenErrorIsFatal bool   // daemon_table_open_error_is_fatal
 	ProxymapServiceName         string // proxymap_service_name
 	ProxywriteServiceName       string // proxywrite_service_name

@@ -2,8 +2,10 @@ package config
 
 func tableRows(c *Config) []*Param {
 	return []*Param{
-		text("default_database_type", &c.DefaultDatabaseType, "hash",
-			"Type of tables that are named without one").min(1).notYet(),
+		text("default_database_type", &c.DefaultDatabaseType, "cdb",
+			"What hash: is replaced by (non_bdb_migration_level); the default depends on how Postfix was built").min(1).before("3.11", "hash"),
+		text("default_cache_db_type", &c.DefaultCacheDBType, "lmdb",
+			"What btree: is replaced by; the default depends on how Postfix was built").min(1).since("3.11"),
 		yesno("daemon_table_open_error_is_fatal", &c.DaemonTableOpenErrorIsFatal, "no",
 			"End when a table cannot be opened; otherwise the mail that needs it is deferred").since("2.9"),
 		text("proxymap_service_name", &c.ProxymapServiceName, "proxymap",
@@ -21,12 +23,12 @@ func tableRows(c *Config) []*Param {
 		number("socketmap_max_query_size", &c.SocketmapMaxQuerySize, "10000",
 			"Largest query to a socketmap: server").min(1).since("3.12"),
 		text("non_bdb_migration_level", &c.NonBDBMigrationLevel, "disable",
-			"How far hash: and btree: are replaced by other types").min(1).since("3.11").notYet(),
+			"Whether hash: and btree: are replaced: disable, enable-redirect, or enable-reindex (make the new file if there is none)").min(1).since("3.11"),
 		text("non_bdb_migration_service_name", &c.NonBDBMigrationServiceName, "nbdb_reindex",
-			"Service that makes such replacements").since("3.11").notYet(),
+			"Service that makes the new files").since("3.11"),
 		yesno("non_bdb_migration_log_redirect", &c.NonBDBMigrationLogRedirect, "yes",
-			"Log such replacements").since("3.11").notYet(),
+			"Log each replacement").since("3.11"),
 		text("non_bdb_custom_mapping", &c.NonBDBCustomMapping, "",
-			"What replaces which type").since("3.11").notYet(),
+			"Table from hash, btree, hash:/file or btree:/file to what replaces it").since("3.11"),
 	}
 }

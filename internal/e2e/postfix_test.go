@@ -181,8 +181,10 @@ func (p *postfix) installDaemons() {
 		p.must(os.WriteFile(filepath.Join(p.dir, "daemon", p.agent.file), data, 0o755))
 	}
 	// Table types that are loaded at run time are listed here.
+	meta, err := exec.Command("/usr/sbin/postconf", "-dh", "meta_directory").Output()
+	p.must(err)
 	for _, name := range []string{"dynamicmaps.cf", "postfix-files"} {
-		if data, err := os.ReadFile("/etc/postfix/" + name); err == nil {
+		if data, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(meta)), name)); err == nil {
 			p.must(os.WriteFile(filepath.Join(p.dir, "meta", name), data, 0o644))
 		}
 	}

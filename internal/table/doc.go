@@ -17,6 +17,9 @@
 // Every other type (ldap, mysql, pgsql, sqlite, memcache, nis, ...) is reached
 // by way of proxymap(8): naming it directly is an error that says so.
 //
+// A Migration has hash: and btree: replaced by other types, as Postfix 3.11 can;
+// see also package reindex.
+//
 // # Contract
 //
 // A Set opens tables. It serves repeated opens of one table, with the same

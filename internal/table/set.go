@@ -33,6 +33,8 @@ type Options struct {
 	InstanceFlags   bool          // expect the proxymap(8) of Postfix 3.11 or later
 	Timeout         time.Duration // ipc_timeout, for proxymap(8); 0: an hour
 
+	Migration *Migration // what replaces hash: and btree:; nil: nothing does
+
 	SocketmapMaxReply int // socketmap_max_reply_size, bytes; 0: 100000
 	SocketmapMaxQuery int // socketmap_max_query_size, bytes; 0: no limit
 }
@@ -95,6 +97,17 @@ func (s *Set) open(spec string, flags Flags, depth int) (*instance, error) {
 	if depth > maxNesting {
 		return s.unavailable(kind, name, flags, fmt.Errorf("bad syntax: \"%s:%.100s\"; too many tables inside each other", kind, name))
 	}
+	if m := s.opt.Migration; m != nil && legacy(kind) {
+		other, err := s.migrated(m, kind, name, depth)
+		if err != nil {
+			return s.unavailable(kind, name, flags, err)
+		}
+		t, err := s.open(other+":"+name, flags, depth)
+		if err == nil {
+			s.rename(registered(other, name, flags), registered(kind, name, flags))
+		}
+		return t, err
+	}
 	open := opener(kind)
 	if open == nil {
 		return s.unavailable(kind, name, flags, unsupported(kind, name))
@@ -104,6 +117,19 @@ func (s *Set) open(spec string, flags Flags, depth int) (*instance, error) {
 		return s.unavailable(kind, name, flags, err)
 	}
 	return s.register(kind, name, flags, b), nil
+}
+
+// rename gives a table that replaces another the name of that, as Postfix has
+// it where it tells that a table has changed.
+func (s *Set) rename(from, to string) {
+	if t, ok := s.tables[from]; ok {
+		s.tables[to] = t
+	}
+	for i := range s.files {
+		if s.files[i].name == from {
+			s.files[i].name = to
+		}
+	}
 }
 
 func (s *Set) register(kind, name string, flags Flags, b *backend) *instance {

@@ -3,6 +3,7 @@ package tlspolicy
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -98,7 +99,8 @@ func parseProtocols(list string) (versionRange, error) {
 }
 
 // parseGroups reads tls_eecdh_auto_curves: the groups of key exchange that are
-// known to crypto/tls. None means its own choice.
+// known to crypto/tls. None means its own choice. The word DEFAULT stands for
+// OpenSSL's: those that are not in the list so far.
 func parseGroups(list string) []tls.CurveID {
 	known := map[string]tls.CurveID{
 		"x25519": tls.X25519, "prime256v1": tls.CurveP256, "secp256r1": tls.CurveP256, "p-256": tls.CurveP256,
@@ -109,6 +111,13 @@ func parseGroups(list string) []tls.CurveID {
 	var groups []tls.CurveID
 	for _, word := range splitWords(list, ", \t\r\n:/") {
 		word = strings.ToLower(strings.TrimLeft(word, "?*-"))
+		if word == "default" {
+			for _, id := range []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521} {
+				if !slices.Contains(groups, id) {
+					groups = append(groups, id)
+				}
+			}
+		}
 		if id, ok := known[word]; ok {
 			groups = append(groups, id)
 		}
