@@ -63,6 +63,7 @@ func (s *settings) policyOptions(log *maillog.Logger) tlspolicy.Options {
 		// Since Postfix 3.6 OpenSSL compares names, and the parameter means
 		// nothing any more.
 		MultiLabelWildcard: s.TLS.WildcardMatchesMultipleLabels && !s.release.AtLeast(3, 6),
+		OldPeerLine:        !s.release.AtLeast(3, 9),
 		TrustMismatched: !s.release.AtLeast(3, 6) ||
 			s.release.Repaired([2]int{7, 16}, [2]int{8, 11}, [2]int{9, 5}, [2]int{10, 4}),
 		DefaultDigest: s.release.AtLeast(3, 6) && !s.IsSet("lmtp_tls_fingerprint_digest") &&

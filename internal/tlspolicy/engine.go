@@ -40,6 +40,7 @@ type Options struct {
 	FingerprintMatch   string
 	FingerprintDigest  string
 	MultiLabelWildcard bool // tls_wildcard_matches_multiple_labels
+	OldPeerLine        bool // lmtp_tls_loglevel = 2 says "issuer_CN=" of the peer (Postfix before 3.9)
 	TrustMismatched    bool // a certificate with a wrong name is logged as trusted (Postfix 3.11)
 
 	Protocols, MandatoryProtocols                    string

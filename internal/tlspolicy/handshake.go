@@ -224,7 +224,11 @@ func (h *Handshake) Done(s *tls.ConnectionState) {
 			log.Infof("%s: matched peername: %s", peer, printable(v.name))
 		}
 		leaf := s.PeerCertificates[0]
-		log.Infof("%s: subject_CN=%s, issuer=%s, cert fingerprint=%s, pkey fingerprint=%s", peer,
+		words := "%s: subject_CN=%s, issuer=%s, cert fingerprint=%s, pkey fingerprint=%s"
+		if h.engine.opt.OldPeerLine {
+			words = "%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s"
+		}
+		log.Infof(words, peer,
 			printable(leaf.Subject.CommonName), issuerName(leaf),
 			formatFingerprint(h.engine.digest(leaf.Raw)), formatFingerprint(h.engine.digest(leaf.RawSubjectPublicKeyInfo)))
 	}

@@ -211,15 +211,23 @@ func TestIdentity(t *testing.T) {
 	ca := certify(t, nil, authority("CA"))
 	log := new(notes)
 	for name, id := range map[string]string{
-		"host":    of(same, other),
-		"nexthop": of(same, nexthop),
-		"level":   of(func(o *Options) { o.SecurityLevel = "verify" }, target()),
-		"none":    of(func(o *Options) { o.SecurityLevel = "none" }, target()),
-		"proto":   of(func(o *Options) { o.MandatoryProtocols = "TLSv1.3" }, target()),
-		"ciphers": of(func(o *Options) { o.MandatoryCiphers = "high" }, target()),
-		"exclude": of(func(o *Options) { o.ExcludeCiphers = "RC4" }, target()),
-		"sni":     of(func(o *Options) { o.ServerName = "hostname" }, target()),
-		"match":   of(func(o *Options) { o.SecureCertMatch = "hostname" }, target()),
+		"host":        of(same, other),
+		"nexthop":     of(same, nexthop),
+		"level":       of(func(o *Options) { o.SecurityLevel = "verify" }, target()),
+		"none":        of(func(o *Options) { o.SecurityLevel = "none" }, target()),
+		"proto":       of(func(o *Options) { o.MandatoryProtocols = "TLSv1.3" }, target()),
+		"ciphers":     of(func(o *Options) { o.MandatoryCiphers = "high" }, target()),
+		"exclude":     of(func(o *Options) { o.ExcludeCiphers = "RC4" }, target()),
+		"sni":         of(func(o *Options) { o.ServerName = "hostname" }, target()),
+		"match":       of(func(o *Options) { o.SecureCertMatch = "hostname" }, target()),
+		"print":       of(func(o *Options) { o.SecurityLevel, o.FingerprintMatch = "fingerprint", "00:11" }, target()),
+		"other print": of(func(o *Options) { o.SecurityLevel, o.FingerprintMatch = "fingerprint", "00:12" }, target()),
+		"two prints":  of(func(o *Options) { o.SecurityLevel, o.FingerprintMatch = "fingerprint", "00:11 00:12" }, target()),
+		"tafile": of(func(o *Options) {
+			o.PolicyMaps = maps(t, log, "static:{secure tafile="+writePEM(t, "tb.pem", certBlock(certify(t, nil, authority("Other"))))+"}")
+		}, target()),
+		"encrypt": of(func(o *Options) { o.SecurityLevel = "encrypt" }, target()),
+		"may":     of(func(o *Options) { o.SecurityLevel = "may" }, target()),
 		"reuse":   of(func(o *Options) { o.ConnectionReuse = true }, target()),
 		"anchor":  of(func(o *Options) { o.TrustAnchorFile = writePEM(t, "ta.pem", certBlock(ca)) }, target()),
 		"failure": of(func(o *Options) {
