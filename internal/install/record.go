@@ -186,6 +186,10 @@ func reverse(before, after, now string) (string, bool) {
 			continue
 		}
 		var old, then strings.Builder
+		front := "" // the line in front
+		if i > 0 {
+			front = list[i-1].text
+		}
 		for ; i < len(list) && list[i].kind != ' '; i++ {
 			if list[i].kind == '-' {
 				old.WriteString(list[i].text)
@@ -193,11 +197,15 @@ func reverse(before, after, now string) (string, bool) {
 				then.WriteString(list[i].text)
 			}
 		}
+		find, put := "\n"+old.String(), "\n"+then.String()
+		if old.Len() == 0 { // lines that are missing now go behind the one in front
+			find, put = "\n"+front, "\n"+front+then.String()
+		}
 		text := "\n" + now
-		if old.Len() == 0 || strings.Count(text, "\n"+old.String()) != 1 {
+		if i := strings.Index(text, find); find != "\n" && (i < 0 || strings.Contains(text[i+1:], find)) {
 			return "", false
 		}
-		now = strings.Replace(text, "\n"+old.String(), "\n"+then.String(), 1)[1:]
+		now = strings.Replace(text, find, put, 1)[1:]
 	}
 	return now, true
 }

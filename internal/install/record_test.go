@@ -25,6 +25,14 @@ func TestReverse(t *testing.T) {
 	}
 }
 
+// postconf -F may move a line of several parts.
+func TestReverseMoved(t *testing.T) {
+	const before, after = "a\nlmtp lmtp\n\n", "a\n\nlmtp ours\n -o x\n"
+	if got, ok := reverse(before, after, "0\n"+after+"more\n"); got != "0\n"+before+"more\n" || !ok {
+		t.Errorf("%q %v", got, ok)
+	}
+}
+
 func TestState(t *testing.T) {
 	dir := t.TempDir()
 	if s, err := readState(dir); err != nil || len(s.Records) > 0 {
