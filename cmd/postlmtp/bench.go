@@ -39,11 +39,8 @@ type benchOptions struct {
 	report string
 }
 
-// benchCommand is postlmtp bench.
-func benchCommand(args []string, stdout, stderr io.Writer) int {
-	var opts benchOptions
-	flags := pflag.NewFlagSet("bench", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+func benchFlags(opts *benchOptions) *pflag.FlagSet {
+	flags := newFlags("bench")
 	flags.StringVar(&opts.suite.Ours, "agent", "", "the daemon to measure `FILE` (default: lmtp in the directory of this program)")
 	flags.StringVar(&opts.suite.Daemons, "daemons", "/usr/lib/postfix/sbin", "Postfix's daemon_directory `DIR`")
 	flags.BoolVar(&opts.quick, "quick", false, "the most important loads, in less than a minute; the default")
@@ -52,6 +49,13 @@ func benchCommand(args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&opts.json, "json", false, "print the report as JSON")
 	flags.StringVar(&opts.svg, "svg", "", "write charts of the ratios into `DIR`")
 	flags.StringVar(&opts.report, "report", "", "write the report as Markdown to `FILE`")
+	return flags
+}
+
+// benchCommand is postlmtp bench.
+func benchCommand(args []string, stdout, stderr io.Writer) int {
+	var opts benchOptions
+	flags := benchFlags(&opts)
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

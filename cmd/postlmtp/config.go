@@ -22,6 +22,12 @@ daemon would not start with these settings, or a PARAMETER is unknown.
 Options:
 `
 
+const configExamples = `
+Examples:
+  postlmtp config lmtp_connect_timeout lmtp_host_lookup
+  postlmtp config --service=cyrus lmtp_tls_security_level
+`
+
 // configOptions are the options of config.
 type configOptions struct {
 	dir     string
@@ -42,7 +48,7 @@ func configCommand(args []string, stdout, stderr io.Writer) int {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, configHelp+flags.FlagUsages())
+		fmt.Fprint(stdout, configHelp+flags.FlagUsages()+configExamples)
 		return exitOK
 	case err != nil:
 		return misused(stderr, "config", err)

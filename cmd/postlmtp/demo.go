@@ -32,6 +32,12 @@ Options:
 // demoTime bounds the whole demo.
 const demoTime = 60 * time.Second
 
+const demoExamples = `
+Examples:
+  postlmtp demo
+  postlmtp demo --color=never | less
+`
+
 // demoOptions are the options of the demo.
 type demoOptions struct {
 	agent string
@@ -52,7 +58,7 @@ func demoCommand(args []string, stdout, stderr io.Writer) int {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, demoHelp+flags.FlagUsages())
+		fmt.Fprint(stdout, demoHelp+flags.FlagUsages()+demoExamples)
 		return exitOK
 	case err != nil:
 		return misused(stderr, "demo", err)

@@ -34,7 +34,7 @@ type command struct {
 	name    string
 	summary string
 	run     func(args []string, stdout, stderr io.Writer) int
-	flags   func() *pflag.FlagSet // for completion; nil: none are known
+	flags   func() *pflag.FlagSet // for completion
 }
 
 // commands lists what the tool can do, in the order of the help text.
@@ -54,7 +54,9 @@ func commands() []command {
 			func() *pflag.FlagSet { return configFlags(new(configOptions)) }},
 		{"demo", "deliver a few messages on embedded parts and show what happens", demoCommand,
 			func() *pflag.FlagSet { return demoFlags(new(demoOptions)) }},
-		{"bench", "measure the daemon beside Postfix's own lmtp", benchCommand, nil},
+		{"bench", "measure the daemon beside Postfix's own lmtp", benchCommand,
+			func() *pflag.FlagSet { return benchFlags(new(benchOptions)) }},
+		{"completion", "print a script that completes commands and options in a shell", completionCommand, completionFlags},
 	}
 }
 

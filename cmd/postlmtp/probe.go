@@ -107,7 +107,7 @@ func runProbe(command string, o probeOptions, run probe.Options, stdout, stderr 
 		// Only sockets below it are out of reach then, and that will show.
 		fmt.Fprintf(stderr, "postlmtp %s: %v\n", command, err)
 	}
-	out := &stepPrinter{w: stdout, painter: paint, quiet: o.quiet}
+	out := &stepPrinter{w: stdout, painter: paint, quiet: o.quiet, sent: run.Message != nil}
 	if !o.json {
 		run.OnStep = out.step
 	}

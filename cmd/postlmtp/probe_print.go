@@ -12,6 +12,7 @@ type stepPrinter struct {
 	w io.Writer
 	painter
 	quiet  bool
+	sent   bool   // a message is sent, not only asked for
 	server string // that the last step was about
 }
 
@@ -86,7 +87,12 @@ func (p *stepPrinter) wrapped(label, text string, indent int) {
 // verdict says how it ended.
 func (p *stepPrinter) verdict(r *probe.Report) {
 	text, colour := "Mail would go through.", green
-	if !r.Good {
+	switch {
+	case r.Good && p.sent:
+		text = "The message was delivered."
+	case !r.Good && p.sent:
+		text, colour = "The message was not delivered to all: see FAIL above.", red
+	case !r.Good:
 		text, colour = "Mail would not go through as it should: see FAIL above.", red
 	}
 	fmt.Fprintf(p.w, "\n%s\n", p.paint(bold+";"+colour, text))
