@@ -233,3 +233,38 @@ func TestDovecotCertificates(t *testing.T) {
 		})
 	}
 }
+
+// TestDovecotTLSReuse: a session with TLS serves the next message under the same
+// policy, and no message under a stricter one.
+func TestDovecotTLSReuse(t *testing.T) {
+	if !underTest(t).ours() {
+		t.Skip("Postfix needs a tlsproxy(8) for this")
+	}
+	ca := newTestCA(t)
+	ca.make("server", &x509.Certificate{Subject: pkix.Name{CommonName: "server"}, DNSNames: []string{"imap.e2e.test"}})
+	policies := ca.file("policies")
+	if err := os.WriteFile(policies, []byte("/^localhost/ verify\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := startPostfix(t, options{services: map[string]string{
+		"reuse": "y 1 -o lmtp_tls_loglevel=1 -o lmtp_tls_security_level=encrypt -o lmtp_tls_connection_reuse=yes" +
+			" -o lmtp_host_lookup=native -o lmtp_connection_cache_destinations=static:all -o lmtp_tls_policy_maps=regexp:" + policies,
+	}})
+	d := newDovecot(t, p)
+	d.secure(ca, "server", "")
+	d.add("", "user", "sender")
+	d.start()
+	for n, c := range []struct{ host, status, use string }{
+		{"port", "sent", ""}, {"port", "sent", "conn_use=2,"}, {"host", "deferred", ""}, {"port", "sent", "conn_use=3,"},
+	} {
+		to := fmt.Sprintf("user@p%d.reuse.%s.test", d.port, c.host)
+		queueID := p.submit(envelope{to: []string{to}}, message(newID("reuse"), "", to, "secret\n"))
+		end := p.log.delivered(t, 0, queueID, to, c.status)
+		if strings.Contains(end.line, "conn_use=") != (c.use != "") || !strings.Contains(end.line, c.use) {
+			t.Errorf("message %d: %s", n, end.line)
+		}
+		if c.status == "deferred" && end.text != "Server certificate not verified" {
+			t.Errorf("message %d: %s", n, end.line)
+		}
+	}
+}
