@@ -6,20 +6,17 @@ import (
 	"strings"
 )
 
-//go:generate go test -run ^TestDocument$ . -update
+//go:generate go test -run ^(TestDocument|TestReadme)$ . -update
 
 // Document writes docs/parameters.md: a table of all parameters, made from
 // the rows.
 func Document(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(documentHead)
-	all, notYet := groups(new(Config)), 0
+	all := groups(new(Config))
 	for _, g := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n| Parameter | Type | Default | Since | Purpose |\n|---|---|---|---|---|\n", g.title)
 		for _, p := range g.rows {
-			if p.NotYet {
-				notYet++
-			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p.Name, p.typeText(), p.defaultText(), p.sinceText(), p.purposeText())
 		}
 	}
@@ -27,10 +24,25 @@ func Document(w io.Writer) error {
 	for _, r := range retired() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Name, r.Until, codeWords(r.Now))
 	}
-	total := len(Params())
-	fmt.Fprintf(&b, "\n%d parameters, %d of them not yet acted on.\n", total, notYet)
+	fmt.Fprintf(&b, "\n%s.\n", Counts())
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Counts says how many parameters there are, in words for the documentation.
+func Counts() string {
+	notYet, noEffect := 0, 0
+	all := Params()
+	for _, p := range all {
+		if p.NotYet {
+			notYet++
+		}
+		if p.NoEffect {
+			noEffect++
+		}
+	}
+	return fmt.Sprintf("%d parameters: %d are acted on, %d have no effect on the delivery by LMTP, %d are not yet acted on",
+		len(all), len(all)-notYet-noEffect, noEffect, notYet)
 }
 
 const documentHead = `# Parameters

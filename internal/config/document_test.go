@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"regexp"
 	"testing"
 )
 
@@ -23,6 +24,23 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, b.Bytes()) {
+		t.Errorf("%s is not up to date: run go generate ./internal/config", file)
+	}
+}
+
+// TestReadme: the README has the counts.
+func TestReadme(t *testing.T) {
+	const file = "../../README.md"
+	have, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`\d+ parameters: [^;|]*`).ReplaceAll(have, []byte(Counts()))
+	if *update {
+		if err := os.WriteFile(file, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if !bytes.Equal(have, want) || !bytes.Contains(have, []byte(Counts())) {
 		t.Errorf("%s is not up to date: run go generate ./internal/config", file)
 	}
 }

@@ -107,7 +107,7 @@ func TestPasswordFile(t *testing.T) {
 		// hash: stands for cdb:, whose file postmap(1) makes, or nbdb_reindexd(8).
 		modes = append(modes, mode{"redirected", []string{"non_bdb_migration_level = enable-redirect", "default_database_type = cdb"}, false},
 			mode{"reindexed", []string{"non_bdb_migration_level = enable-reindex", "default_database_type = cdb",
-				"non_bdb_migration_allow_root_prefixes = /tmp"}, false})
+				"non_bdb_migration_allow_root_prefixes = /var/cache"}, false})
 	}
 	types := []string{"hash", "cdb", "lmdb"}
 	if underTest(t).ours() {
@@ -119,6 +119,9 @@ func TestPasswordFile(t *testing.T) {
 				t.Parallel()
 				srv := startLoginServer(t)
 				dir := tempDir(t)
+				if m.name == "reindexed" {
+					dir = rootsDir(t)
+				}
 				table := kind + ":" + filepath.Join(dir, "sasl_passwd")
 				further := ""
 				if m.name == "reindexed" {
@@ -137,6 +140,21 @@ func TestPasswordFile(t *testing.T) {
 			})
 		}
 	}
+}
+
+// rootsDir makes a directory that only root can change, as nbdb_reindexd(8)
+// demands of all the directories above a table.
+func rootsDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/cache", "ple")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // makeLegacy makes the file of Berkeley DB that testPasswords begins with.
