@@ -20,10 +20,11 @@ type session struct {
 	unfit    bool          // it lacks what a message needed, and is not kept
 	pause    time.Duration // before the end of each message, see PIX
 
-	policy      *tlspolicy.Policy // that it was made under
-	matched     bool              // under TLS: the server's certificate is the one that the policy wants
-	certificate bool              // under TLS: the server has our certificate
-	login       sasl.Identity     // who we are there; zero: a stranger
+	policy      *tlspolicy.Policy    // that it was made under
+	matched     bool                 // under TLS: the server's certificate is the one that the policy wants
+	certificate bool                 // under TLS: the server has our certificate
+	handshake   *tlspolicy.Handshake // under TLS: what to say of it in the log
+	login       sasl.Identity        // who we are there; zero: a stranger
 }
 
 type (
@@ -117,6 +118,9 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 			continue
 		}
 		j.used[s.endpoint] = true
+		if s.handshake != nil { // at any lmtp_tls_loglevel, as in Postfix
+			s.handshake.Reused(s.TLS())
+		}
 		return s
 	}
 }

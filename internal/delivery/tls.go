@@ -335,6 +335,7 @@ func (t *tlsDialog) describe(s *session) {
 		s.unfit = s.unfit || t.policy.Fallback()
 		return
 	}
+	s.handshake = t.handshake
 	s.matched = t.handshake.Verdict().Matched
 	s.certificate = t.handshake.SentCertificate()
 	s.unfit = s.unfit || !t.policy.Reuse

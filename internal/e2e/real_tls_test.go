@@ -254,6 +254,7 @@ func TestDovecotTLSReuse(t *testing.T) {
 	d.secure(ca, "server", "")
 	d.add("", "user", "sender")
 	d.start()
+	mark := p.log.mark()
 	for n, c := range []struct{ host, status, use string }{
 		{"port", "sent", ""}, {"port", "sent", "conn_use=2,"}, {"host", "deferred", ""}, {"port", "sent", "conn_use=3,"},
 	} {
@@ -266,5 +267,8 @@ func TestDovecotTLSReuse(t *testing.T) {
 		if c.status == "deferred" && end.text != "Server certificate not verified" {
 			t.Errorf("message %d: %s", n, end.line)
 		}
+	}
+	if n := len(p.log.find(mark, ` Untrusted TLS connection reused to 127\.0\.0\.1\[127\.0\.0\.1\]:`)); n != 2 {
+		t.Errorf("%d connections reused", n)
 	}
 }
