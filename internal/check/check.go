@@ -228,6 +228,7 @@ func (c *checker) target(t *target) {
 	cfg, warnings, err := config.Load(o)
 	t.config = cfg
 	for _, w := range warnings {
+		w.Text = strings.TrimPrefix(w.Text, fmt.Sprintf("%s, line %d: ", w.File, w.Line))
 		c.found(Finding{Number: "PL003", Service: t.service.Name, File: cmp.Or(w.File, filepath.Join(c.opt.Dir, "main.cf")), Line: w.Line, Text: w.Text, Fix: "correct the line"})
 	}
 	var mistakes config.Errors

@@ -37,7 +37,8 @@ type Account struct {
 
 // String names the account and its numbers.
 func (a Account) String() string {
-	return fmt.Sprintf("%s (uid %d, groups %v)", a.Name, a.UID, a.Groups)
+	gids := strings.Trim(fmt.Sprint(a.Groups), "[]")
+	return fmt.Sprintf("%s (uid %d, gid %s)", a.Name, a.UID, gids)
 }
 
 // A Part is one step of the way.

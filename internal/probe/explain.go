@@ -72,7 +72,7 @@ func addresses(list []netip.Addr) string {
 }
 
 // compare tells when the name service that is not used would say otherwise.
-func (r *run) compare(ctx context.Context, e nexthop.Element, endpoints []nexthop.Endpoint, s *Step) {
+func (r *run) compare(e nexthop.Element, endpoints []nexthop.Endpoint, s *Step) {
 	byDNS, native := r.tool.Config.HostLookup()
 	hosts := r.names.Current().Hosts.Lookup(e.Host)
 	if _, err := netip.ParseAddr(e.Host); err == nil || len(hosts) == 0 || !byDNS {
@@ -90,7 +90,6 @@ func (r *run) compare(ctx context.Context, e nexthop.Element, endpoints []nextho
 		s.Cause = "lmtp_host_lookup asks the DNS first"
 	}
 	s.Cure = "lmtp_host_lookup = native, if the hosts file is right"
-	_ = ctx
 }
 
 // resolveCure says what to do about a host without addresses.
@@ -102,7 +101,7 @@ func resolveCure(c *config.Config, err error) string {
 	switch lookup.Class {
 	case nexthop.NotFound, nexthop.NoData:
 		if _, native := c.HostLookup(); !native {
-			return "correct the name; if it is in the hosts file or a container's own names: lmtp_host_lookup = native; or write the address in brackets"
+			return "correct the name; if it is in the hosts file or a container's own names: lmtp_host_lookup = dns, native; or write the address in brackets"
 		}
 		return "correct the name, or write the address in brackets"
 	case nexthop.Retry:
@@ -214,6 +213,9 @@ func rejection(x verdict) (cause, cure string) {
 		return "the server limits deliveries to one user at a time", "Dovecot: lmtp_user_concurrency_limit; or <service>_destination_concurrency_limit"
 	case strings.HasPrefix(x.status, "5.6.7"):
 		return "the message needs SMTPUTF8 and the server does not offer it", "see the step \"offer\""
+	case strings.Contains(text, "may be sent more than once"):
+		return "all of the message was sent, and the server did not confirm it: it may have stored it, and every retry sends it again",
+			"find out in the server's log what is slow or dies at the end of a message: Sieve, indexing, locks, memory; do not shorten lmtp_data_done_timeout, which makes more of these"
 	case strings.HasPrefix(x.status, "4.4.2"):
 		return "the server closed the connection, or did not answer in time", "see the server's log"
 	case strings.HasPrefix(x.status, "4."):

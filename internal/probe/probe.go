@@ -228,8 +228,12 @@ func (r *run) settings() {
 		jail = "chroot " + c.QueueDirectory
 	}
 	s.Facts = append(s.Facts, fmt.Sprintf("the daemon is %s, %s", r.account(), jail))
-	if !r.asDaemon {
-		s.Facts = append(s.Facts, fmt.Sprintf("this is %s, outside of any jail; as root, --as-daemon is exactly as the daemon", r.report.User))
+	switch {
+	case r.asDaemon:
+	case os.Geteuid() == 0:
+		s.Facts = append(s.Facts, "this is root, outside of any jail: --as-daemon goes where the daemon goes")
+	default:
+		s.Facts = append(s.Facts, fmt.Sprintf("this is %s: as root, --as-daemon goes where the daemon goes", r.report.User))
 	}
 	r.step(s)
 }
@@ -300,7 +304,7 @@ func (r *run) element(ctx context.Context, e nexthop.Element) bool {
 	for _, ep := range endpoints {
 		s.Facts = append(s.Facts, ep.Relay())
 	}
-	r.compare(ctx, e, endpoints, &s)
+	r.compare(e, endpoints, &s)
 	r.step(s)
 	talked := false
 	for _, ep := range endpoints {

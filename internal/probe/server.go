@@ -162,7 +162,7 @@ func (r *run) missing(w permit.Walk, ep nexthop.Endpoint) (cause, cure string) {
 	}
 	if r.tool.Chroot && filepath.IsAbs(ep.Path) && !r.jailed() {
 		if outside := permit.Look(r.account(), "", "/", ep.Path); !outside.Missing() {
-			cause = fmt.Sprintf("the service runs in a chroot jail: there %s is %s, but the socket is outside", ep.Path, w.End().Path)
+			cause = fmt.Sprintf("the service runs in a chroot jail: there %s is %s%s, but the socket is outside", ep.Path, queue, ep.Path)
 			cure = fmt.Sprintf("have the server listen on %s/private/… and name it unix:private/…, or set the chroot column of the service to n", queue)
 		}
 	}
