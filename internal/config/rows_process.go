@@ -29,7 +29,7 @@ func processRows(c *Config) []*Param {
 		text("daemon_directory", &c.DaemonDirectory, "",
 			"Where Postfix's daemons are").min(1),
 		text("command_directory", &c.CommandDirectory, "/usr/sbin",
-			"Where Postfix's commands are").min(1).noEffect(),
+			"Where Postfix's commands are, for the tool").min(1),
 		text("data_directory", &c.DataDirectory, "/var/lib/postfix",
 			"Where Postfix's daemons keep their data").min(1).since("2.5").noEffect(),
 		text("config_directory", &c.ConfigDirectory, "",
@@ -59,7 +59,7 @@ func processRows(c *Config) []*Param {
 		text("multi_instance_group", &c.MultiInstanceGroup, "",
 			"For the management of instances by postmulti(1)").since("2.6").noEffect(),
 		text("multi_instance_directories", &c.MultiInstanceDirectories, "",
-			"For the management of instances by postmulti(1)").since("2.6").noEffect(),
+			"Configuration directories of further instances, for the tool").since("2.6"),
 		text("multi_instance_wrapper", &c.MultiInstanceWrapper, "",
 			"For the management of instances by postmulti(1)").since("2.6").noEffect(),
 	}
