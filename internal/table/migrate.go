@@ -34,6 +34,7 @@ func (s *Set) migrated(m *Migration, kind, name string, depth int) (string, erro
 	other, err := s.replacement(m, kind, name, depth)
 	if err != nil {
 		s.opt.Log.Warningf("non-Berkeley-DB type mapping lookup error for '%s:%s': %v", kind, name, err)
+		//lint:ignore ST1005 Postfix's words
 		return "", fmt.Errorf("Berkeley DB type mapping lookup error for '%s:%s': %w", kind, name, err)
 	}
 	if log, ok := s.opt.Log.(interface{ Infof(string, ...any) }); ok && m.Log {
