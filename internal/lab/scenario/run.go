@@ -103,6 +103,11 @@ func (r *run) writeTable(t tablePlan) error {
 // before does what is to happen before a request.
 func (r *run) before(ctx context.Context, rp *requestPlan) error {
 	if rp.reload {
+		// The pause counts on both sides: the process says AVAIL a moment
+		// after its final status, and leaves a moment after the reload.
+		if err := wait(ctx, rp.pause); err != nil {
+			return err
+		}
 		if err := r.lab.Reload(); err != nil {
 			return err
 		}
