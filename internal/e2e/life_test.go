@@ -42,7 +42,7 @@ func TestUpgradeByRename(t *testing.T) {
 	}
 	p.log.noAlarm(t, 0,
 		`/cleanup\[\d+\]: warning: problem talking to service rewrite: `, // the reload
-		`/lmtp\[\d+\]: warning: open active [0-9A-F]+: No such file`, // a request of the queue manager before the reload
+		`/lmtp\[\d+\]: warning: open active [0-9A-F]+: No such file`,     // a request of the queue manager before the reload
 		`/cleanup\[\d+\]: warning: (file system clock|resetting file time stamps)`)
 }
 
