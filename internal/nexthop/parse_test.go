@@ -40,7 +40,7 @@ func show(n Nexthop, err error) string {
 }
 
 func TestParse(t *testing.T) {
-	known, _ := ParseKnownPorts("lmtp=24, submission=587, zero=0")
+	known := map[string]uint16{"lmtp": 24, "submission": 587, "zero": 0}
 	p := Parser{MyHostname: "mail.test", DefaultService: "24", KnownPorts: known,
 		Names: services(t, "lmtp 2003/tcp\nsieve 4190/tcp\nudponly 9/udp\n"), UTF8: true}
 	const hostRequired = "valid hostname or network address required in server description: "
@@ -176,33 +176,6 @@ func TestDestinationErrors(t *testing.T) {
 	}
 }
 
-func TestParseKnownPorts(t *testing.T) {
-	ports, errs := ParseKnownPorts(" lmtp=24, smtp = 25,smtps=submissions=465,,x, =1, a b=1, c=1 2, d=, e=x, f=65536, 9=9, lmtp=7, g=h=g=8")
-	want := map[string]uint16{"lmtp": 24, "smtp": 25, "smtps": 465, "submissions": 465, "g": 8, "h": 8}
-	if fmt.Sprint(ports) != fmt.Sprint(want) {
-		t.Errorf("ports %v, want %v", ports, want)
-	}
-	var texts []string
-	for _, err := range errs {
-		texts = append(texts, strings.TrimPrefix(err.Error(), "known_tcp_ports: in "))
-	}
-	wantErrs := []string{
-		`"x" is not in "name = value" form`,
-		`" =1": missing service name before "="`,
-		`" a b=1": whitespace in service name`,
-		`" c=1 2": whitespace in port number`,
-		`" d=": missing port value after "="`,
-		`" e=x": non-numeric service port`,
-		`" f=65536": port number out of range`,
-		`" 9=9": numerical service name`,
-		`" lmtp=7": duplicate service name`,
-		`" g=h=g=8": duplicate service name`,
-	}
-	if got := strings.Join(texts, "\n"); got != strings.Join(wantErrs, "\n") {
-		t.Errorf("errors:\n%s", got)
-	}
-}
-
 func TestEndpointTexts(t *testing.T) {
 	unix := Endpoint{Network: "unix", Host: "mail.test", Path: "private/x"}
 	if unix.Relay() != "mail.test[private/x]" || unix.Peer() != unix.Relay() || unix.Address() != "private/x" {
@@ -219,7 +192,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{"unix:a", "inet:[ipv6:::1]:24,host:lmtp", "[a]:b", ":", "bücher.test"} {
 		f.Add(s, "24", true)
 	}
-	known, _ := ParseKnownPorts("lmtp=24")
+	known := map[string]uint16{"lmtp": 24}
 	f.Fuzz(func(t *testing.T, nexthop, port string, utf8 bool) {
 		p := Parser{MyHostname: "h", DefaultService: port, KnownPorts: known, UTF8: utf8}
 		n, err := p.Parse(nexthop)
