@@ -83,7 +83,8 @@ type delivery struct {
 }
 
 // The grammar of the line, as narrow as the log parsers' (facts on pflogsumm
-// and logwatch); tls= is there from Postfix 3.11 on, and only then.
+// and logwatch); tls= is there from Postfix 3.11 on, and only then: but for a
+// connection that was found by its destination, whose policy nobody asked for.
 var deliveryLine = regexp.MustCompile(`^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (\S+)\[\d+\]: ` +
 	`([0-9A-Za-z]+): to=<([^>]*)>(?:, orig_to=<[^>]*>)?, relay=([^ ,]+)(?:, conn_use=(\d+))?, ` +
 	`delay=[0-9.]+, delays=([0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+)(?:, tls=([a-z!?:/-]+))?, dsn=(\d\.\d+\.\d+), ` +
@@ -102,7 +103,7 @@ func (l *mailLog) deliveries(mark int) []delivery {
 
 func parseDelivery(line string) (delivery, bool) {
 	m := deliveryLine.FindStringSubmatch(line)
-	if m == nil || (m[7] != "") != since(11) {
+	if m == nil || m[7] != "" && !since(11) || m[7] == "" && since(11) && m[5] == "" {
 		return delivery{}, false
 	}
 	return delivery{line, m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8], m[9], m[10]}, true
