@@ -116,7 +116,7 @@ func TestQueueNames(t *testing.T) {
 		main []string
 		id   string
 	}{
-		{"long", []string{"enable_long_queue_ids = yes"}, `^[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+$`},
+		{"long", []string{"enable_long_queue_ids = yes"}, `^[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+$`},
 		{"deep", []string{"hash_queue_depth = 2", "hash_queue_names = active, deferred, defer, incoming"}, `^[0-9A-F]+$`},
 		{"long, deep", []string{"enable_long_queue_ids = yes", "hash_queue_depth = 2",
 			"hash_queue_names = active deferred defer"}, `z`},
