@@ -66,8 +66,7 @@ known with any release. Where defaults differ between releases, that of the
 installed Postfix counts.
 
 **Not yet** marks parameters that nothing acts on so far. The daemon says so in
-the log when main.cf sets one of those whose names start with ` + "`lmtp_`" + `, and does
-not start when that would leave mail less protected than main.cf asks for.
+the log when main.cf sets one of those whose names start with ` + "`lmtp_`" + `.
 *No effect* marks parameters that do not concern the delivery by LMTP, or parts
 of Postfix that this program does not need.
 `

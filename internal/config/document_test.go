@@ -3,28 +3,33 @@ package config
 import (
 	"bytes"
 	"flag"
+	"io"
 	"os"
 	"regexp"
 	"testing"
 )
 
 func TestDocument(t *testing.T) {
-	const file = "../../docs/parameters.md"
-	var b bytes.Buffer
-	if err := Document(&b); err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+	for file, write := range map[string]func(io.Writer) error{
+		"../../docs/parameters.md":  Document,
+		"../../docs/man/postlmtp.5": Manual,
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
 			t.Fatal(err)
 		}
-	}
-	have, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(have, b.Bytes()) {
-		t.Errorf("%s is not up to date: run go generate ./internal/config", file)
+		if *update {
+			if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		have, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(have, b.Bytes()) {
+			t.Errorf("%s is not up to date: run go generate ./internal/config", file)
+		}
 	}
 }
 
