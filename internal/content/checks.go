@@ -164,18 +164,28 @@ type editor struct {
 	queueID string
 }
 
-func (e *editor) header(class headerClass, text []byte) error {
-	name := text[:headerNameLen(text)]
+// checked does to a header or a body line what the check says. It returns the
+// text to send, and false if there is none.
+func (e *editor) checked(class headerClass, text []byte) ([]byte, bool, error) {
 	what, other, err := e.check(class, text)
 	switch {
 	case err != nil || what == drop:
-		return err
+		return nil, false, err
 	case what == prepend:
 		if err := e.out.body(queuefile.TypeLine, []byte(other)); err != nil {
-			return err
+			return nil, false, err
 		}
 	case what == replace:
 		text = []byte(other)
+	}
+	return text, true, nil
+}
+
+func (e *editor) header(class headerClass, text []byte) error {
+	name := text[:headerNameLen(text)]
+	text, keep, err := e.checked(class, text)
+	if err != nil || !keep {
+		return err
 	}
 	if e.generic != nil && class == primaryHeader && isAddressHeader(name) {
 		if text, err = rewriteHeader(text, e.generic, e.log); err != nil {
@@ -186,16 +196,9 @@ func (e *editor) header(class headerClass, text []byte) error {
 }
 
 func (e *editor) body(typ byte, text []byte) error {
-	what, other, err := e.check(noHeader, text)
-	switch {
-	case err != nil || what == drop:
+	text, keep, err := e.checked(noHeader, text)
+	if err != nil || !keep {
 		return err
-	case what == prepend:
-		if err := e.out.body(queuefile.TypeLine, []byte(other)); err != nil {
-			return err
-		}
-	case what == replace:
-		text = []byte(other)
 	}
 	return e.out.body(typ, text)
 }
