@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-const benchHelp = `Measure the daemon beside Postfix's own lmtp: the same messages, the same LMTP
+func benchUsage() usage {
+	return usage{name: "bench", text: `Measure the daemon beside Postfix's own lmtp: the same messages, the same LMTP
 server, the same load, in turns within one run.
 
 Usage: postlmtp bench [OPTION]...
@@ -28,7 +28,15 @@ ratios: how many times better ours is, as the median of all rounds. On a machine
 that has other work, only the ratios mean something.
 
 Options:
-`
+`, after: `
+Examples:
+  sudo postlmtp bench
+  sudo postlmtp bench --full --json > bench.json
+  sudo postlmtp bench --match=socket
+
+The exit status is 0 if everything was measured, 1 if not.
+`}
+}
 
 // benchOptions are the options of the bench.
 type benchOptions struct {
@@ -56,13 +64,10 @@ func benchFlags(opts *benchOptions) *pflag.FlagSet {
 func benchCommand(args []string, stdout, stderr io.Writer) int {
 	var opts benchOptions
 	flags := benchFlags(&opts)
-	err := flags.Parse(args)
+	if status, done := benchUsage().parse(flags, args, stdout, stderr); done {
+		return status
+	}
 	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, benchHelp+flags.FlagUsages())
-		return exitOK
-	case err != nil:
-		return misused(stderr, "bench", err)
 	case flags.NArg() > 0:
 		return misused(stderr, "bench", fmt.Errorf("unexpected argument %q", flags.Arg(0)))
 	case opts.quick && opts.suite.Full:
@@ -70,8 +75,7 @@ func benchCommand(args []string, stdout, stderr io.Writer) int {
 	}
 	opts.suite.Command = opts.command()
 	if err := opts.run(stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "postlmtp bench: %v\n", err)
-		return exitFail
+		return complain(stderr, "bench", err)
 	}
 	return exitOK
 }
@@ -105,9 +109,7 @@ func (o *benchOptions) run(stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.json {
-		out := json.NewEncoder(stdout)
-		out.SetIndent("", "  ")
-		err = out.Encode(report)
+		err = printJSON(stdout, report)
 	} else {
 		err = report.WriteText(stdout)
 	}

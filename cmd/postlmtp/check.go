@@ -24,8 +24,9 @@ Examples:
   postlmtp check --service=lmtp --json
   postlmtp check -c /etc/postfix-out --dovecot-config=none
 
-The exit status is 0 if there is nothing but notes, 1 if there are warnings, 2 if
-there are errors. Each finding has a number; --list explains them.
+The exit status is 0 if there is nothing but notes, 1 if there are errors, 3 if
+there is nothing worse than warnings. Each finding has a number; --list explains
+them.
 `}
 }
 
@@ -46,13 +47,6 @@ func checkFlags(o *checkOptions) *pflag.FlagSet {
 	return flags
 }
 
-// exitErrors is the status of check if there are errors, and exitWarnings if
-// there is nothing worse than warnings: so monitoring systems have it.
-const (
-	exitWarnings = 1
-	exitErrors   = 2
-)
-
 // checkCommand is postlmtp check.
 func checkCommand(args []string, stdout, stderr io.Writer) int {
 	var o checkOptions
@@ -68,6 +62,9 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 		return misused(stderr, "check", err)
 	}
 	if o.list {
+		if o.json {
+			return printed(stderr, "check", printJSON(stdout, check.Catalogue()))
+		}
 		for _, k := range check.Catalogue() {
 			fmt.Fprintf(stdout, "%s  %-7s  %s\n", k.Number, k.Severity, k.Title)
 		}
@@ -93,9 +90,9 @@ func worst(findings []check.Finding) int {
 	for _, f := range findings {
 		switch f.Severity {
 		case check.Error:
-			status = exitErrors
+			return exitFail
 		case check.Warning:
-			status = max(status, exitWarnings)
+			status = exitWarnings
 		}
 	}
 	return status

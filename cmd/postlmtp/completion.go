@@ -20,6 +20,8 @@ Examples:
   postlmtp completion bash > /etc/bash_completion.d/postlmtp
   postlmtp completion zsh > /usr/local/share/zsh/site-functions/_postlmtp
   postlmtp completion fish > ~/.config/fish/completions/postlmtp.fish
+
+The exit status is 0.
 `}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -11,33 +12,38 @@ import (
 	"postlmtp/internal/config"
 )
 
-const configHelp = `Show the values of parameters as the daemon sees them: those of main.cf, and of
+func configUsage() usage {
+	return usage{name: "config", text: `Show the values of parameters as the daemon sees them: those of main.cf, and of
 the service in master.cf, with defaults filled in and everything expanded.
 
 Usage: postlmtp config [OPTION]... [PARAMETER]...
 
-Without a PARAMETER it shows all that the daemon knows. The status is 1 if the
-daemon would not start with these settings, or a PARAMETER is unknown.
+Without a PARAMETER it shows all that the daemon knows.
 
 Options:
-`
-
-const configExamples = `
+`, after: `
 Examples:
   postlmtp config lmtp_connect_timeout lmtp_host_lookup
   postlmtp config --service=cyrus lmtp_tls_security_level
-`
+  postlmtp config --json | jq '.[] | select(.set)'
+
+The exit status is 0 if the daemon would start with these settings, 1 if it would
+not, or if a PARAMETER is unknown.
+`}
+}
 
 // configOptions are the options of config.
 type configOptions struct {
 	dir     string
 	service string
+	json    bool
 }
 
 func configFlags(opts *configOptions) *pflag.FlagSet {
 	flags := newFlags("config")
 	dirFlag(flags, &opts.dir)
 	flags.StringVar(&opts.service, "service", "", "add the -o options of a service in master.cf, `NAME` or NAME/TYPE")
+	flags.BoolVar(&opts.json, "json", false, "print one JSON array, with where each value is set")
 	return flags
 }
 
@@ -45,17 +51,11 @@ func configFlags(opts *configOptions) *pflag.FlagSet {
 func configCommand(args []string, stdout, stderr io.Writer) int {
 	var opts configOptions
 	flags := configFlags(&opts)
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, configHelp+flags.FlagUsages()+configExamples)
-		return exitOK
-	case err != nil:
-		return misused(stderr, "config", err)
+	if status, done := configUsage().parse(flags, args, stdout, stderr); done {
+		return status
 	}
 	if err := showConfig(opts, flags.Args(), stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "postlmtp config: %v\n", err)
-		return exitFail
+		return complain(stderr, "config", err)
 	}
 	return exitOK
 }
@@ -83,11 +83,45 @@ func showConfig(opts configOptions, names []string, stdout, stderr io.Writer) er
 	if c == nil {
 		return err
 	}
-	unknown, werr := config.Print(stdout, c, names)
+	show := config.Print
+	if opts.json {
+		show = printSettings
+	}
+	unknown, werr := show(stdout, c, names)
 	if werr != nil {
 		return werr
 	}
 	return errors.Join(mistakes(err), unknownNames(unknown))
+}
+
+// A setting is one parameter, for programs.
+type setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Set   bool   `json:"set"` // not a default
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+}
+
+// printSettings is config.Print for programs.
+func printSettings(w io.Writer, c *config.Config, names []string) (unknown []string, err error) {
+	if len(names) == 0 {
+		for _, p := range config.Params() {
+			names = append(names, p.Name)
+		}
+		slices.Sort(names)
+	}
+	list := []setting{}
+	for _, name := range names {
+		value, ok := c.Text(name)
+		if !ok {
+			unknown = append(unknown, name)
+			continue
+		}
+		file, line := c.Origin(name)
+		list = append(list, setting{name, value, c.IsSet(name), file, line})
+	}
+	return unknown, printJSON(w, list)
 }
 
 // loadConfig loads twice: defaults depend on the release of the installed

@@ -40,6 +40,21 @@ bad unix
 		{"mistake", []string{"-c", dir, "--service", "broken", "max_use", "max_idle"}, exitFail,
 			"max_use = none\nmax_idle = 100s\n", "line 4: bad numerical configuration: max_use = none"},
 		{"unknown parameter", []string{"-c", dir, "nosuch", "max_use"}, exitFail, "max_use = 100\n", "unknown parameter: nosuch"},
+		{"for programs", []string{"-c", dir, "--json", "lmtp_lhlo_name", "max_use"}, exitOK, `[
+  {
+    "name": "lmtp_lhlo_name",
+    "value": "x.example",
+    "set": true,
+    "file": "` + dir + `/main.cf",
+    "line": 2
+  },
+  {
+    "name": "max_use",
+    "value": "100",
+    "set": false
+  }
+]
+`, ""},
 		{"no directory", []string{"-c", filepath.Join(dir, "nosuch")}, exitFail, "", "no such file"},
 		{"unknown option", []string{"--frob"}, exitUsage, "", "Try: postlmtp config --help"},
 	}

@@ -16,37 +16,41 @@ import (
 	"github.com/spf13/pflag"
 )
 
-const demoHelp = `Deliver a few messages on embedded parts and show what happens: the dialog with
+func demoUsage() usage {
+	return usage{name: "demo", text: `Deliver a few messages on embedded parts and show what happens: the dialog with
 the mail server, the log lines, and what became of each recipient and why.
 
 Usage: postlmtp demo [OPTION]...
 
 It needs neither root nor Postfix. In a temporary directory it starts stand-ins
 for Postfix's master, queue manager and bounce services and an LMTP server, and
-runs the real daemon among them. The exit status is 0 if every recipient ended
-as it should, else 1.
+runs the real daemon among them.
 
 Options:
-`
-
-// demoTime bounds the whole demo.
-const demoTime = 60 * time.Second
-
-const demoExamples = `
+`, after: `
 Examples:
   postlmtp demo
   postlmtp demo --color=never | less
-`
+  postlmtp demo --json
+
+The exit status is 0 if every recipient ended as it should, 1 if not.
+`}
+}
+
+// demoTime bounds the whole demo.
+const demoTime = 60 * time.Second
 
 // demoOptions are the options of the demo.
 type demoOptions struct {
 	agent string
 	color string
+	json  bool
 }
 
 func demoFlags(opts *demoOptions) *pflag.FlagSet {
 	flags := newFlags("demo")
 	flags.StringVar(&opts.agent, "agent", "", "the daemon to run `FILE` (default: lmtp in the directory of this program)")
+	flags.BoolVar(&opts.json, "json", false, "print one JSON object: what became of each recipient")
 	colorFlag(flags, &opts.color)
 	return flags
 }
@@ -55,14 +59,10 @@ func demoFlags(opts *demoOptions) *pflag.FlagSet {
 func demoCommand(args []string, stdout, stderr io.Writer) int {
 	var opts demoOptions
 	flags := demoFlags(&opts)
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, demoHelp+flags.FlagUsages()+demoExamples)
-		return exitOK
-	case err != nil:
-		return misused(stderr, "demo", err)
-	case flags.NArg() > 0:
+	if status, done := demoUsage().parse(flags, args, stdout, stderr); done {
+		return status
+	}
+	if flags.NArg() > 0 {
 		return misused(stderr, "demo", fmt.Errorf("unexpected argument %q", flags.Arg(0)))
 	}
 	paint, err := newPainter(opts.color, stdout)
@@ -71,16 +71,22 @@ func demoCommand(args []string, stdout, stderr io.Writer) int {
 	}
 	agent, err := findAgent(opts.agent)
 	if err != nil {
-		fmt.Fprintf(stderr, "postlmtp demo: %v\n", err)
-		return exitFail
+		return complain(stderr, "demo", err)
+	}
+	out := &printer{w: stdout, painter: paint}
+	if opts.json {
+		out.w = io.Discard
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), demoTime)
 	defer cancel()
-	good, err := runDemo(ctx, agent, &printer{w: stdout, painter: paint})
-	if err != nil {
-		fmt.Fprintf(stderr, "postlmtp demo: %v\n", err)
+	report, err := runDemo(ctx, agent, out)
+	if err == nil && opts.json {
+		err = printJSON(stdout, report)
 	}
-	if err != nil || !good {
+	switch {
+	case err != nil:
+		return complain(stderr, "demo", err)
+	case !report.Good:
 		return exitFail
 	}
 	return exitOK
@@ -110,35 +116,54 @@ type demo struct {
 	logged int // log lines seen so far
 	queued map[string]*request.Request
 	tally  tally
+	ends   []demoEnd
 }
 
 // tally counts what became of recipients.
 type tally struct{ delivered, returned, waiting, wrong int }
 
-// runDemo plays all scenes and tells whether every recipient ended as it
-// should.
-func runDemo(ctx context.Context, agent string, out *printer) (good bool, err error) {
+// A demoReport is the demo for programs.
+type demoReport struct {
+	Good      bool      `json:"ok"` // every recipient ended as it should
+	Delivered int       `json:"delivered"`
+	Returned  int       `json:"returned"`
+	Waiting   int       `json:"waiting"`
+	Ends      []demoEnd `json:"recipients"`
+}
+
+// A demoEnd is what became of one recipient.
+type demoEnd struct {
+	Scene   string `json:"scene"`
+	To      string `json:"to"`
+	Status  string `json:"status"`
+	DSN     string `json:"dsn"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// runDemo plays all scenes and tells how every recipient ended.
+func runDemo(ctx context.Context, agent string, out *printer) (report *demoReport, err error) {
 	start := time.Now()
 	d := &demo{out: out, queued: make(map[string]*request.Request)}
 	d.lab, err = lab.New("", lab.Options{Agent: agent, Stderr: os.Stderr, ProcessLimit: 10})
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.lab.Close()) }()
 	d.server, err = newMailServer(filepath.Join(d.lab.QueueDirectory(), "public", mailboxSocket))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer d.server.close()
 
 	out.opening(agent, d.lab.Dir())
 	for i, s := range scenes() {
 		if err := d.play(ctx, i+1, s); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
 	out.closing(d.tally, time.Since(start))
-	return d.tally.wrong == 0, nil
+	return &demoReport{Good: d.tally.wrong == 0, Delivered: d.tally.delivered, Returned: d.tally.returned,
+		Waiting: d.tally.waiting, Ends: d.ends}, nil
 }
 
 // play delivers the message of one scene and shows what happened.
@@ -170,6 +195,7 @@ func (d *demo) play(ctx context.Context, number int, s scene) error {
 	ends := judge(s, fresh, told, file)
 	for _, e := range ends {
 		d.tally.add(e)
+		d.ends = append(d.ends, demoEnd{s.title, e.to, e.word, e.code, e.problem})
 	}
 	d.out.ends(ends)
 	d.out.hop(res)

@@ -18,7 +18,8 @@ import (
 type painter struct{ on bool }
 
 // newPainter decides about colours: "always", "never", or "auto", which means
-// on a terminal, unless the environment variable NO_COLOR is set.
+// on a terminal that is not dumb, unless the environment variable NO_COLOR is set
+// and not empty (no-color.org).
 func newPainter(when string, w io.Writer) (painter, error) {
 	switch when {
 	case "always":
@@ -26,7 +27,7 @@ func newPainter(when string, w io.Writer) (painter, error) {
 	case "never":
 		return painter{false}, nil
 	case "auto":
-		return painter{isTerminal(w) && os.Getenv("NO_COLOR") == ""}, nil
+		return painter{isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}, nil
 	}
 	return painter{}, fmt.Errorf("--color is auto, always or never, not %q", when)
 }

@@ -28,11 +28,11 @@ func TestDemo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), demoTime)
 	defer cancel()
 	var out bytes.Buffer
-	good, err := runDemo(ctx, agent, &printer{w: &out})
+	report, err := runDemo(ctx, agent, &printer{w: &out})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	if !good {
+	if !report.Good {
 		t.Errorf("not everybody ended as they should:\n%s", out.String())
 	}
 	for _, want := range []string{
@@ -45,6 +45,9 @@ func TestDemo(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q", want)
 		}
+	}
+	if len(report.Ends) != 9 || report.Delivered != 4 || report.Returned != 2 || report.Waiting != 3 {
+		t.Errorf("the report for programs: %+v", report)
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("there are colours, not on a terminal")

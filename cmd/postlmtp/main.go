@@ -6,8 +6,9 @@
 //	postlmtp --help
 //	postlmtp COMMAND --help
 //
-// The exit status is 0 for success, 1 for a failure that a command reports
-// (its manual says which), 2 for a command line that makes no sense.
+// The exit status is the same for all commands: 0 if all is well or done, 1 if
+// something is wrong or was not done, 2 for a command line that makes no sense,
+// and 3 if there is nothing worse than warnings.
 package main
 
 import (
@@ -22,11 +23,12 @@ import (
 // version is set by the linker.
 var version = "unknown"
 
-// Exit statuses.
+// Exit statuses, the same for all commands.
 const (
-	exitOK    = 0
-	exitFail  = 1
-	exitUsage = 2
+	exitOK       = 0
+	exitFail     = 1
+	exitUsage    = 2
+	exitWarnings = 3
 )
 
 // A command is one thing that the tool can do.
@@ -85,13 +87,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	name := flags.Arg(0)
+	args = flags.Args()[1:]
 	if name == "help" {
-		help(stdout)
-		return exitOK
+		if len(args) == 0 {
+			help(stdout)
+			return exitOK
+		}
+		name, args = args[0], []string{"--help"}
 	}
 	for _, c := range commands() {
 		if c.name == name {
-			return c.run(flags.Args()[1:], stdout, stderr)
+			return c.run(args, stdout, stderr)
 		}
 	}
 	return misused(stderr, "", fmt.Errorf("there is no command %q", name))
@@ -112,6 +118,9 @@ Commands:
 Options:
   --help     this text; after a command: what the command can do
   --version  the version
+
+The exit status of every command: 0 if all is well or done, 1 if something is wrong
+or was not done, 2 if the command line makes no sense, 3 if there are warnings only.
 
 The daemon is the program lmtp beside this one. Postfix's master(8) runs it.
 `)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,8 @@ func TestRun(t *testing.T) {
 		{"nothing", nil, exitUsage, "", "Usage: postlmtp COMMAND"},
 		{"help", []string{"--help"}, exitOK, "demo", ""},
 		{"help as a command", []string{"help"}, exitOK, "Commands:", ""},
+		{"help of a command, in words", []string{"help", "demo"}, exitOK, "--agent FILE", ""},
+		{"help of nothing", []string{"help", "frob"}, exitUsage, "", `there is no command "frob"`},
 		{"version", []string{"--version"}, exitOK, "postlmtp unknown", ""},
 		{"unknown command", []string{"frobnicate"}, exitUsage, "", `there is no command "frobnicate"`},
 		{"unknown option", []string{"--frobnicate"}, exitUsage, "", "unknown flag"},
@@ -52,6 +55,19 @@ func TestCommandsHelp(t *testing.T) {
 		}
 		if !strings.Contains(stdout.String(), "Usage: postlmtp "+c.name) {
 			t.Errorf("%s --help does not say how it is used:\n%s", c.name, stdout.String())
+		}
+		for _, part := range []string{"\nExamples:\n  ", "\nThe exit status is 0"} {
+			if !strings.Contains(stdout.String(), part) {
+				t.Errorf("%s --help does not have %q:\n%s", c.name, part, stdout.String())
+			}
+		}
+		var other bytes.Buffer
+		if got := run([]string{"help", c.name}, &other, &stderr); got != exitOK || other.String() != stdout.String() {
+			t.Errorf("help %s: status %d, and another text", c.name, got)
+		}
+		json := slices.ContainsFunc(c.options(), func(o option) bool { return o.long == "json" })
+		if json == (c.name == "completion") { // which prints no report
+			t.Errorf("%s: --json is %v", c.name, json)
 		}
 		if c.summary == "" {
 			t.Errorf("%s has no summary", c.name)

@@ -93,6 +93,14 @@ func bounded(limit time.Duration) (context.Context, func()) {
 	return ctx, func() { cancel(); stop() }
 }
 
+// printed is the status after a report was printed.
+func printed(stderr io.Writer, command string, err error) int {
+	if err != nil {
+		return complain(stderr, command, err)
+	}
+	return exitOK
+}
+
 // complain prints an error, each of its lines.
 func complain(stderr io.Writer, command string, err error) int {
 	for line := range strings.SplitSeq(err.Error(), "\n") {

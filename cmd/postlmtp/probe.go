@@ -101,7 +101,7 @@ func runProbe(command string, o probeOptions, run probe.Options, stdout, stderr 
 	}
 	if o.asDaemon {
 		if err := p.Enter(); err != nil {
-			return complain(stderr, command, err)
+			return complain(stderr, command, fmt.Errorf("--as-daemon: %w", err))
 		}
 	} else if err := p.Chdir(); err != nil {
 		// Only sockets below it are out of reach then, and that will show.

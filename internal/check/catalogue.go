@@ -2,9 +2,9 @@ package check
 
 // A Kind is one kind of finding.
 type Kind struct {
-	Number   string
-	Severity Severity
-	Title    string
+	Number   string   `json:"number"`
+	Severity Severity `json:"severity"`
+	Title    string   `json:"title"`
 }
 
 // Catalogue lists all kinds of findings. A number is never used for anything

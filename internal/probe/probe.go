@@ -124,7 +124,7 @@ func New(dir, service string) (*Prober, error) {
 func (p *Prober) Tool() *agent.Tool { return p.tool }
 
 // ErrNotRoot is the error of Enter without the rights of root.
-var ErrNotRoot = errors.New("only root can become the daemon")
+var ErrNotRoot = errors.New("needs root: nobody else can become the daemon's user in its jail")
 
 // Enter becomes the daemon's user in the daemon's jail, for good.
 func (p *Prober) Enter() error {
