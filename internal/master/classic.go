@@ -52,10 +52,11 @@ func (e *engine) next(lock *acceptLock) (net.Conn, error) {
 				listeners = nil
 			}
 		}
-		ready, err := e.wake.wait(append([]int{statusSocket}, listeners...), earliest(idleEnd, again))
+		ready, err := e.wake.wait(append([]int{statusSocket}, listeners...), earliest(earliest(idleEnd, again), e.alarm.round()))
 		if err != nil {
 			return nil, err
 		}
+		e.alarm.pat()
 		if e.stopping() {
 			return nil, nil
 		}

@@ -207,7 +207,7 @@ func TestClassicIgnoredSignals(t *testing.T) {
 
 func TestClassicWatchdog(t *testing.T) {
 	m := newMaster(t)
-	p := m.start("watchdog_ms=50", "grace_ms=20000")
+	p := m.start("watchdog_ms=300", "grace_ms=20000")
 	c := m.connect()
 	c.expect("cancelled: watchdog timeout")
 	c.done()
@@ -216,7 +216,7 @@ func TestClassicWatchdog(t *testing.T) {
 	p.exits(0)
 
 	m.newGeneration()
-	p = m.start("watchdog_ms=50", "grace_ms=50")
+	p = m.start("watchdog_ms=300", "grace_ms=300")
 	m.connect().say("hang")
 	p.exits(1)
 	m.logHas("fatal: watchdog timeout")

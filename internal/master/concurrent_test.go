@@ -251,7 +251,7 @@ func TestConcurrentWatchdog(t *testing.T) {
 	lost.expect("cancelled: watchdog timeout")
 	p.exits(0) // given up: the worker drains
 	gone()
-	m.logHas("warning: watchdog timeout: a delivery takes longer than daemon_timeout (100ms)")
+	m.logHas("warning: watchdog timeout: a delivery made no progress for daemon_timeout (100ms)")
 }
 
 // A worker drains also while all its slots are taken.

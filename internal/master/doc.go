@@ -79,11 +79,17 @@
 //
 // # Watchdog
 //
-// daemon_timeout limits each handler. When it expires the handler's context is
-// cancelled with the cause [ErrWatchdog]; if the handler does not end within
-// StopGrace it is given up: a classic process exits with a status other than 0,
-// as Postfix's does, and a worker drains and leaves the lost handler behind.
-// [Pat] starts a handler's time anew.
+// daemon_timeout limits how long a handler goes without progress; [Pat] says
+// that there was some. When it expires the handler's context is cancelled with
+// the cause [ErrWatchdog]; if the handler does not end within StopGrace it is
+// given up: a classic process exits with a status other than 0, as Postfix's
+// does, and a worker drains and leaves the lost handler behind. The connection
+// of a lost handler stays open until the process ends, so that the queue manager
+// does not try the message again while the handler may still deliver it.
+//
+// The same limit holds for the main loop. If that does not come round, the
+// handlers are told to stop as by SIGTERM, and the process exits with a failure
+// after StopGrace, without a panic.
 //
 // # Failure policy
 //

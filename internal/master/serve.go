@@ -25,7 +25,7 @@ var ErrWatchdog = errors.New("watchdog timeout")
 const DefaultStopGrace = 4 * time.Second
 
 // Handler serves one connection. The context is cancelled when the process is
-// told to stop ([ErrStopping]) or the handler has taken too long
+// told to stop ([ErrStopping]) or the handler made no progress for too long
 // ([ErrWatchdog]), never because the process drains. Serve closes conn after
 // the handler has returned.
 type Handler func(ctx context.Context, conn net.Conn)
@@ -45,8 +45,8 @@ type Settings struct {
 	// StopGrace is the time that handlers get after SIGTERM; 0 means
 	// [DefaultStopGrace].
 	StopGrace time.Duration
-	// Watchdog is the time limit for one handler; 0 for none
-	// (daemon_timeout).
+	// Watchdog is how long one handler, and the main loop, may go without
+	// progress; 0 for any time (daemon_timeout).
 	Watchdog time.Duration
 	// Changed, if not nil, is asked before each accept for the name of a
 	// table that is not as it was when it was opened.
@@ -81,6 +81,8 @@ func Serve(ctx context.Context, s Settings, handle Handler) error {
 		wake:     wake,
 		ended:    make(chan ending, max(s.Bound, 1)),
 	}
+	e.alarm = newAlarm(s.Watchdog, s.StopGrace, func() { e.stuck(cancel) })
+	defer e.alarm.stop()
 	switch {
 	case e.inv.OneShot:
 		return e.oneShot()
@@ -127,6 +129,7 @@ type engine struct {
 	wake   *watcher
 	ended  chan ending
 	again  time.Time // no accept before it: the last one has failed
+	alarm  *alarm
 }
 
 // ending is the end of one handler.
@@ -147,8 +150,8 @@ func (e *engine) start(conn net.Conn) {
 	ctx, cancel := context.WithCancelCause(e.stop)
 	dog := startWatchdog(e.Watchdog, e.StopGrace,
 		func() {
-			e.Log.Warningf("%v: a delivery takes longer than daemon_timeout (%v)", ErrWatchdog, e.Watchdog)
-			cancel(ErrWatchdog)
+			cancel(ErrWatchdog) // first: the log may be what it waits for
+			e.Log.Warningf("%v: a delivery made no progress for daemon_timeout (%v)", ErrWatchdog, e.Watchdog)
 		},
 		func() { end(true) })
 	go func() {
@@ -163,6 +166,8 @@ func (e *engine) start(conn net.Conn) {
 // serve runs the handler for conn and waits for its end, or, after SIGTERM, for
 // as long as it has to stop.
 func (e *engine) serve(conn net.Conn) error {
+	e.alarm.stop() // the handler has a watchdog of its own
+	defer e.alarm.pat()
 	e.start(conn)
 	var last ending
 	select {

@@ -76,10 +76,11 @@ func (w *worker) turn() error {
 		}
 		deadline = earliest(deadline, w.idleEnd())
 	}
-	ready, err := w.wake.wait(append(fds, listeners...), deadline)
+	ready, err := w.wake.wait(append(fds, listeners...), earliest(deadline, w.alarm.round()))
 	if err != nil {
 		return err
 	}
+	w.alarm.pat()
 	if w.draining || w.stopping() {
 		return nil
 	}
