@@ -134,6 +134,7 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 	if err := master.EnterJail(jail); err != nil {
 		return err
 	}
+	a.enterSandbox(inv.Verbose > 0)
 	defer a.close()
 	return master.Serve(context.Background(), master.Settings{
 		Process:  process,

@@ -35,6 +35,7 @@ type agent struct {
 	deliverer *delivery.Deliverer
 	readers   sync.Pool // *bufio.Reader
 	tables    *tables
+	names     *dns.System
 }
 
 // newAgent builds the agent. It opens every file that is not below the queue
@@ -44,6 +45,7 @@ func newAgent(s *settings, inv master.Invocation, log *maillog.Logger) (*agent, 
 	if err != nil {
 		return nil, err
 	}
+	names := s.nameFiles(log)
 	a := &agent{
 		settings: s,
 		log:      log,
@@ -52,11 +54,12 @@ func newAgent(s *settings, inv master.Invocation, log *maillog.Logger) (*agent, 
 		hash:     queuefile.Hash{Names: s.HashQueueNames, Depth: s.HashQueueDepth},
 		reporter: report.New(s.reportOptions(tables, log)),
 		tables:   tables,
+		names:    names,
 	}
 	if s.release.AtLeast(3, 6) {
 		a.hello = request.HelloProtocol
 	}
-	options, err := s.deliveryOptions(inv, tables, log)
+	options, err := s.deliveryOptions(inv, tables, names, log)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +74,14 @@ func (a *agent) close() {
 }
 
 // changed tells whether a lookup table is not as it was when it was opened: the
-// process then makes room for one that opens it anew.
-func (a *agent) changed() (string, bool) { return a.tables.changed() }
+// process then makes room for one that opens it anew. So it is with a file of the
+// resolver that cannot be read in the sandbox.
+func (a *agent) changed() (string, bool) {
+	if table, changed := a.tables.changed(); changed {
+		return table, true
+	}
+	return a.names.Stale()
+}
 
 func (s *settings) reportOptions(t *tables, log *maillog.Logger) report.Options {
 	o := report.Options{
@@ -98,12 +107,17 @@ func (s *settings) reportOptions(t *tables, log *maillog.Logger) report.Options 
 	return o
 }
 
-func (s *settings) deliveryOptions(inv master.Invocation, t *tables, log *maillog.Logger) (delivery.Options, error) {
+// nameFiles reads the files of the resolver.
+func (s *settings) nameFiles(log *maillog.Logger) *dns.System {
 	names, err := dns.NewSystem("/etc")
 	if err != nil {
 		// Missing files count as empty; what could not be read is worth a line.
 		log.Warningf("%v", err)
 	}
+	return names
+}
+
+func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.System, log *maillog.Logger) (delivery.Options, error) {
 	parser := nexthop.Parser{
 		MyHostname:     s.MyHostname,
 		DefaultService: s.defaultService(),

@@ -65,7 +65,7 @@ func ForTool(o ToolOptions) (*Tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Delivery, err = s.deliveryOptions(inv, tables, o.Log); err != nil {
+	if t.Delivery, err = s.deliveryOptions(inv, tables, s.nameFiles(o.Log), o.Log); err != nil {
 		return nil, err
 	}
 	t.Delivery.Trace = func(*request.Request, nexthop.Endpoint) func(lmtp.TraceEvent) { return nil }

@@ -168,7 +168,8 @@ type TLS struct {
 // Postlmtp holds the parameters that only this program has.
 type Postlmtp struct {
 	// Processes and paths.
-	ProcessConcurrency int // postlmtp_process_concurrency
+	ProcessConcurrency int  // postlmtp_process_concurrency
+	Sandbox            bool // postlmtp_sandbox
 
 	// Logging.
 	ExtraLogging bool // postlmtp_extra_logging

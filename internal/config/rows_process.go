@@ -4,6 +4,8 @@ func processRows(c *Config) []*Param {
 	return []*Param{
 		number("postlmtp_process_concurrency", &c.Postlmtp.ProcessConcurrency, "0",
 			"Deliveries that run at once in one process: 0 follows the process limit of master.cf, 1 is one at a time in several processes, as in Postfix").since("postlmtp"),
+		yesno("postlmtp_sandbox", &c.Postlmtp.Sandbox, "yes",
+			"Have the kernel refuse what the work does not need: to open other files, to run programs, to be a server; see docs/security.md").since("postlmtp"),
 		number("default_process_limit", &c.DefaultProcessLimit, "100",
 			"Deliveries of the service that run at once where the maxproc column of master.cf says \"-\"").min(1),
 		number("max_use", &c.MaxUse, "100",

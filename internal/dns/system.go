@@ -105,6 +105,9 @@ type System struct {
 	snapshot *Snapshot
 	stamps   stamps
 	checked  time.Time
+	sealed   bool   // by Seal
+	atSeal   stamps // the files that were there then
+	stale    string // the file of Stale
 }
 
 // NewSystem reads the files of the directory. The System can be used even if
@@ -144,10 +147,14 @@ func (s *System) refresh() {
 			continue
 		}
 		fresh := Snapshot{}
-		if info, err = fresh.read(i, path); err != nil || info == nil {
+		read, err := fresh.read(i, path)
+		if errors.Is(err, fs.ErrPermission) {
+			s.note(i, path, info)
+		}
+		if err != nil || read == nil {
 			continue // as long as it is unreadable, it is tried again
 		}
-		s.stamps[i] = info
+		s.stamps[i] = read
 		switch i {
 		case resolvFile:
 			next.Config = fresh.Config
@@ -169,4 +176,39 @@ func changed(held, info fs.FileInfo, atHome bool) bool {
 		return info.ModTime().After(held.ModTime())
 	}
 	return !os.SameFile(held, info) || !info.ModTime().Equal(held.ModTime()) || info.Size() != held.Size()
+}
+
+// Seal is called before the process enters a sandbox that lets it read, of the
+// three files, only those that are there now. It returns their names. What is
+// put in their place later cannot be read any more: see [System.Stale].
+func (s *System) Seal() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sealed = true
+	var names []string
+	for i := range fileCount {
+		path := filepath.Join(s.etcDir, fileName(i))
+		if info, err := os.Stat(path); err == nil {
+			s.atSeal[i] = info
+			names = append(names, path)
+		}
+	}
+	return names
+}
+
+// note remembers a file that cannot be read. If it was there when the System
+// was sealed, its own mode is why, and another process would fare no better.
+func (s *System) note(i int, path string, info fs.FileInfo) {
+	if s.sealed && (s.atSeal[i] == nil || !os.SameFile(s.atSeal[i], info)) {
+		s.stale = path
+	}
+}
+
+// Stale names a file whose new content only another process can read, one that
+// is not sealed yet.
+func (s *System) Stale() (file string, stale bool) {
+	s.Current()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stale, s.stale != ""
 }
