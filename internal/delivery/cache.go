@@ -16,6 +16,7 @@ import (
 type session struct {
 	*lmtp.Session
 	endpoint nexthop.Endpoint
+	serial   int64         // counts the connections of the process
 	lease    *sessionLease // nil: the session is new
 	unfit    bool          // it lacks what a message needed, and is not kept
 	pause    time.Duration // before the end of each message, see PIX

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"postlmtp/internal/content"
@@ -49,6 +50,10 @@ type Options struct {
 	// UTF8AtOnce bounces mail that needs SMTPUTF8 at the first server that
 	// lacks it, in the words of Postfix before 3.11.
 	UTF8AtOnce bool
+
+	// UTF8Downgrade delivers mail with UTF-8 in header text alone to servers
+	// without SMTPUTF8 (postlmtp_smtputf8_downgrade).
+	UTF8Downgrade bool
 
 	// UTF8Apart keeps the sessions of messages that need SMTPUTF8 apart from
 	// those of others.
@@ -100,6 +105,12 @@ type Options struct {
 	// ExtraLogging logs hints after failed connections and lines about
 	// unconfirmed mail, which Postfix does not have.
 	ExtraLogging bool
+	Tracing      Tracing
+	ORcptAnyway  bool // postlmtp_orcpt = always: ORCPT= to servers without DSN
+	// Progress is called with the context of the delivery whenever a server
+	// has been turned to, has answered, or has taken a piece of content. Nil:
+	// nobody wants to know.
+	Progress func(ctx context.Context)
 	// Stopping is the cause of a context that ends because the process does.
 	Stopping error
 	Log      Logger
@@ -112,6 +123,8 @@ type Deliverer struct {
 	pool     *sessionPool
 	hints    hints
 	buffers  bufferPool
+
+	connections atomic.Int64 // made so far
 }
 
 // maxIdleSessions bounds the descriptors that idle sessions hold. They are gone
@@ -274,6 +287,13 @@ func (j *job) attempt(relay string) request.Attempt {
 // resetStamps forgets the times of one session before the next.
 func (j *job) resetStamps() {
 	j.stamps.ConnSetupDone, j.stamps.DeliverDone, j.stamps.ReuseCount = time.Time{}, time.Time{}, 0
+}
+
+// progress tells the watchdog that the delivery moves.
+func (d *Deliverer) progress(ctx context.Context) {
+	if d.opt.Progress != nil {
+		d.opt.Progress(ctx)
+	}
 }
 
 // abandoned tells whether the delivery has to end because the process does. A

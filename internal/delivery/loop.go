@@ -186,6 +186,7 @@ func (j *job) tryPooled(ctx context.Context, key cacheKey, final bool) (done boo
 // tryEndpoint connects to an endpoint and offers the message. It reports
 // whether the handshake worked; failures are settled or remembered here.
 func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.Policy, last step) (talked bool, err error) {
+	j.d.progress(ctx)
 	conn, err := j.d.opt.Dial(ctx, ep)
 	if j.d.abandoned(ctx) {
 		if err == nil {
@@ -250,9 +251,12 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.P
 	if s == nil {
 		return nil, dialog.failure(ctx, err)
 	}
-	opened := &session{Session: s, endpoint: ep, pause: pause, policy: policy}
+	opened := &session{Session: s, endpoint: ep, pause: pause, policy: policy, serial: j.d.connections.Add(1)}
 	if err == nil {
 		err = dialog.start(ctx, opened)
+	}
+	if err == nil {
+		err = j.introduce(ctx, opened)
 	}
 	if err == nil {
 		err = j.authenticate(ctx, opened)

@@ -30,6 +30,7 @@ type transfer struct {
 func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool, err error) {
 	x := &transfer{j: j, s: s, final: final, offered: j.ledger.left(), kept: make(map[int]bool)}
 	defer j.resetStamps()
+	j.d.progress(ctx)
 	if f, unfit := x.unfit(); unfit {
 		j.fail(f, s.endpoint.Relay(), final, x.offered)
 		j.completed = j.completed || f.Diagnosis.Status == statusTooLarge
@@ -70,7 +71,12 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 // unfit tells why a session cannot take this message at all.
 func (x *transfer) unfit() (Failure, bool) {
 	caps, req, host := x.s.Caps(), x.j.req, x.s.endpoint.Peer()
-	if x.j.needsUTF8() && !caps.SMTPUTF8 {
+	switch {
+	case !x.j.needsUTF8() || caps.SMTPUTF8:
+	case x.plainHeader():
+		x.j.d.opt.Log.Infof("%s: UTF-8 in the header, and %s has no SMTPUTF8: sent as it is (postlmtp_smtputf8_downgrade)",
+			req.QueueID, host)
+	default:
 		f := Failure{Scope: Message, SoftNonFinal: true, Diagnosis: dsn.Diagnosis{Status: statusNoUTF8,
 			Reason: fmt.Sprintf("message requires SMTPUTF8, but no server was found that supports SMTPUTF8. "+
 				"The last attempted server was %s", host)}}
@@ -92,13 +98,6 @@ func (x *transfer) unfit() (Failure, bool) {
 	return Failure{}, false
 }
 
-// needsUTF8 tells whether the message cannot go without SMTPUTF8: the sender
-// asked for it, and something that an old server would choke on has UTF-8.
-func (j *job) needsUTF8() bool {
-	const anywhere = request.UTF8Header | request.UTF8Sender | request.UTF8Recipient
-	return j.req.SendOpts&request.UTF8Requested != 0 && j.req.SendOpts&anywhere != 0
-}
-
 // transaction is the request in the words of the session engine.
 func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 	req, opt := x.j.req, &x.j.d.opt
@@ -118,26 +117,40 @@ func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 		SMTPUTF8:   req.SendOpts&request.UTF8Requested != 0,
 		EmptyAuth:  x.emptyMailAuth(),
 		RequireTLS: x.j.requireTLS(),
-		UTF8ORcpt:  req.SendOpts&(request.UTF8Requested|request.UTF8Header|request.UTF8Sender|request.UTF8Recipient) != 0,
+		UTF8ORcpt:  req.SendOpts&(request.UTF8Requested|utf8Anywhere) != 0,
 		Recipients: make([]lmtp.Recipient, len(x.offered)),
-		Body:       func(w io.Writer) error { return x.body(ctx, w, downgrade) },
-		FinalGrace: opt.FinalGrace,
+
+		ORcptAnyway: opt.ORcptAnyway,
+		Body:        func(w io.Writer) error { return x.body(ctx, w, downgrade) },
+		FinalGrace:  opt.FinalGrace,
 
 		PauseBeforeDot: x.s.pause,
 		OnMail: func() {
+			x.j.d.progress(ctx)
 			x.j.stamps.ConnSetupDone = time.Now()
 			x.j.stamps.ReuseCount = x.s.reused()
 		},
-		OnRcpt: func(i int, r lmtp.Reply) { x.rejected(x.offered[i], lmtp.StageRcpt, r) },
+		OnRcpt: func(i int, r lmtp.Reply) {
+			x.rejected(x.offered[i], lmtp.StageRcpt, r)
+			x.logSession(x.offered[i], r)
+		},
 		OnFinal: func(i int, r lmtp.Reply) {
+			x.j.d.progress(ctx)
 			if !req.Flags.Probe() {
 				x.j.stamps.DeliverDone = time.Now()
 			}
 			x.decided(x.offered[i], r)
+			x.logSession(x.offered[i], r)
 		},
 	}
 	if req.Flags.Probe() {
 		t.Probe = opt.VerifyTarget
+	}
+	if x.plainHeader() {
+		t.Encoding = "8bit" // whatever the body is, the header is that
+	}
+	if opt.Tracing.Message {
+		t.TraceID = req.QueueID
 	}
 	for n, i := range x.offered {
 		rcpt := req.Recipients[i]
@@ -181,8 +194,22 @@ func (x *transfer) body(ctx context.Context, w io.Writer, downgrade bool) error 
 	b := x.j.d.buffers.get()
 	defer x.j.d.buffers.put(b)
 	o.Buffer = b.wire
-	_, err = content.Copy(w, x.j.file.RecordsIn(b.records, x.j.req.Offset), o)
+	_, err = content.Copy(progressWriter{w, x.j.d, ctx}, x.j.file.RecordsIn(b.records, x.j.req.Offset), o)
 	return err
+}
+
+// progressWriter tells of each piece of content that the server took. Pieces
+// are as large as the buffer of the session.
+type progressWriter struct {
+	io.Writer
+	d   *Deliverer
+	ctx context.Context
+}
+
+func (w progressWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.d.progress(w.ctx)
+	return n, err
 }
 
 // decided settles a recipient by the reply that is its own.
@@ -241,7 +268,7 @@ func (x *transfer) untouched(err error) bool {
 	if conn == nil || conn.Timeout || len(x.open()) != len(x.offered) {
 		return false
 	}
-	first := []lmtp.Stage{lmtp.StageXForwardNameAddr, lmtp.StageXForwardProto, lmtp.StageMail}
+	first := []lmtp.Stage{lmtp.StageXForwardNameAddr, lmtp.StageXForwardProto, lmtp.StageTrace, lmtp.StageMail}
 	return slices.Contains(first, conn.Stage)
 }
 
@@ -254,6 +281,7 @@ func (x *transfer) failed(err error) {
 		j.d.opt.Log.Warningf("%s: bad record type: %d in message content", j.req.QueueID, bad.Type)
 	} else {
 		x.logUnconfirmed(err)
+		x.logUnanswered(err)
 		x.logCause(err)
 	}
 	f, early := x.earlyReply(err)

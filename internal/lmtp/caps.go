@@ -35,6 +35,8 @@ type Capabilities struct {
 	DSN          bool
 	SMTPUTF8     bool
 	XForward     XForwardSet
+	XClient      XClientSet
+	Trace        bool // Cyrus: a name for each message, see Transaction.TraceID
 	// Keywords are all lines of the offer but the first, without codes, as they
 	// came and whether discarded or not: for people.
 	Keywords []string
@@ -182,6 +184,12 @@ func (c *Capabilities) offer(word, args string, underTLS bool, opt *Options) {
 		if !opt.Discard.has(kwXFORWARD) {
 			c.offerXForward(args)
 		}
+	case "XCLIENT":
+		if !opt.Discard.has(kwXCLIENT) {
+			c.offerXClient(args)
+		}
+	case "TRACE":
+		c.Trace = true
 	}
 }
 

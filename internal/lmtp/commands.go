@@ -107,11 +107,13 @@ func (c *commander) ret() string {
 // rcpt appends RCPT TO without its line end.
 func (c *commander) rcpt(b []byte, rcpt *Recipient) []byte {
 	b = c.addr(append(b, "RCPT TO:"...), rcpt.Address)
+	if c.caps.DSN || c.t.ORcptAnyway {
+		if v := address.ORCPT(rcpt.ORcpt, rcpt.Original, c.t.UTF8ORcpt); v != "" {
+			b = append(append(b, " ORCPT="...), v...)
+		}
+	}
 	if !c.caps.DSN {
 		return b
-	}
-	if v := address.ORCPT(rcpt.ORcpt, rcpt.Original, c.t.UTF8ORcpt); v != "" {
-		b = append(append(b, " ORCPT="...), v...)
 	}
 	sep := " NOTIFY="
 	for _, n := range [...]struct {

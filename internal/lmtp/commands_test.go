@@ -24,6 +24,8 @@ func TestCommands(t *testing.T) {
 		{name: "nothing offered", t: Transaction{Sender: "a@c", Size: 77, Encoding: "8bit", EnvID: "x", Ret: RetHeaders,
 			SMTPUTF8: true, RequireTLS: true, EmptyAuth: true}, r: Recipient{Address: "r@c", ORcpt: "rfc822;o", Notify: NotifyNever},
 			mail: "MAIL FROM:<a@c>", rcpt: "RCPT TO:<r@c>"},
+		{name: "ORCPT anyway", t: Transaction{ORcptAnyway: true, UTF8ORcpt: true}, r: Recipient{Address: "r@c", Original: "o@c", Notify: NotifySuccess},
+			mail: "MAIL FROM:<>", rcpt: "RCPT TO:<r@c> ORCPT=rfc822;o@c"},
 		{name: "nothing wanted", caps: all, t: Transaction{Sender: "a@c", Size: -1}, r: Recipient{Address: "r@c", Notify: NotifyNever},
 			mail: "MAIL FROM:<a@c>", rcpt: "RCPT TO:<r@c> NOTIFY=NEVER"},
 		{name: "downgrade", caps: Capabilities{SizeOffered: true}, t: Transaction{Sender: "a@c", Size: 9, Downgrade: true},

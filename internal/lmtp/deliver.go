@@ -140,8 +140,8 @@ func (a *attempt) commander() *commander {
 	return &commander{caps: &a.s.caps, opt: &a.s.opt, t: a.t}
 }
 
-// begin adds RSET for an idle session, XFORWARD, as far as there is any, and
-// MAIL FROM. The connection counts as set up when RSET is answered.
+// begin adds RSET for an idle session, XFORWARD and TRACE, as far as there are
+// any, and MAIL FROM. The connection counts as set up when RSET is answered.
 func (a *attempt) begin(c *commander, step func() error) error {
 	s := a.s
 	if a.t.Idle {
@@ -156,6 +156,12 @@ func (a *attempt) begin(c *commander, step func() error) error {
 			if err := step(); err != nil {
 				return err
 			}
+		}
+	}
+	if a.t.TraceID != "" && s.caps.Trace {
+		s.add(StageTrace, 0, append(append(s.out, "TRACE "...), a.t.TraceID...))
+		if err := step(); err != nil {
+			return err
 		}
 	}
 	if !a.t.Idle {
@@ -221,7 +227,7 @@ func (a *attempt) handle(c command, r Reply) {
 			break
 		}
 		a.connected()
-	case StageXForwardNameAddr, StageXForwardProto:
+	case StageXForwardNameAddr, StageXForwardProto, StageTrace:
 		if !r.Success() {
 			a.s.opt.warningf("host %s said: %s (in reply to %s command)",
 				a.s.opt.PeerPort, r.Text(), c.stage.Command())

@@ -6,7 +6,9 @@
 // The engine returns facts and knows no policy: whether a refusal bounces,
 // defers or sends the mail to another server is for the caller to say.
 //
-//   - [Open] takes a connection and says hello. [Session.Deliver] offers one
+//   - [Open] takes a connection and says hello. [Session.StartTLS],
+//     [Session.XClient] and [Session.Auth] follow in this order, where they are
+//     wanted; the first two say hello again. [Session.Deliver] offers one
 //     message to any number of recipients. [Session.Reset] asks an idle session
 //     whether it is still alive. [Session.Quit] and [Session.Close] end it.
 //   - A failure is one of three kinds, never mixed. [*ReplyError]: the server
@@ -26,7 +28,7 @@
 //
 // # Pipelining
 //
-// When the server offers PIPELINING (RFC 2920), XFORWARD, MAIL, all RCPT and
+// When the server offers PIPELINING (RFC 2920), XFORWARD, TRACE, MAIL, all RCPT and
 // DATA go out as one group, of any size, while the replies are read at the same
 // time: neither side can block the other, however small the buffers are.
 // Outcomes of the group are held back until the whole group was answered

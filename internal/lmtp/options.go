@@ -121,13 +121,13 @@ func (t Timeouts) withDefaults() Timeouts {
 // of returns the limit of a stage.
 func (t *Timeouts) of(s Stage) time.Duration {
 	switch s {
-	case StageConnect, StageGreeting, StageLHLO, StageAuth:
+	case StageConnect, StageGreeting, StageLHLO, StageXClient, StageAuth:
 		return t.LHLO
 	case StageStartTLS, StageTLS:
 		return t.StartTLS
 	case StageXForwardNameAddr, StageXForwardProto:
 		return t.XForward
-	case StageMail:
+	case StageTrace, StageMail:
 		return t.Mail
 	case StageRcpt:
 		return t.Rcpt

@@ -26,6 +26,7 @@ type Session struct {
 
 	greeting Reply
 	caps     Capabilities
+	name     string // see Name
 	uses     int
 	closed   bool
 	refused  bool // greeting or LHLO refused: only QUIT may follow

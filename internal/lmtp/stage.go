@@ -10,9 +10,11 @@ const (
 	StageLHLO                          // LHLO
 	StageStartTLS                      // STARTTLS
 	StageTLS                           // TLS handshake
+	StageXClient                       // XCLIENT
 	StageAuth                          // AUTH
 	StageXForwardNameAddr              // first XFORWARD command
 	StageXForwardProto                 // second XFORWARD command
+	StageTrace                         // TRACE
 	StageMail                          // MAIL FROM
 	StageRcpt                          // RCPT TO
 	StageData                          // DATA
@@ -34,6 +36,8 @@ func (s Stage) texts() stageText {
 		return stageText{"receiving the initial server greeting", ""}
 	case StageLHLO, StageAuth: // Postfix keeps the words of LHLO during AUTH
 		return stageText{"performing the LHLO handshake", "LHLO"}
+	case StageXClient: // words of ours would be strange to log parsers
+		return stageText{"performing the LHLO handshake", "XCLIENT"}
 	case StageStartTLS:
 		return stageText{"receiving the STARTTLS response", "STARTTLS"}
 	case StageTLS:
@@ -42,6 +46,8 @@ func (s Stage) texts() stageText {
 		return stageText{"sending XFORWARD name/address", "XFORWARD name/address"}
 	case StageXForwardProto:
 		return stageText{"sending XFORWARD protocol/helo_name", "XFORWARD helo/protocol"}
+	case StageTrace:
+		return stageText{"sending MAIL FROM", "TRACE"}
 	case StageMail:
 		return stageText{"sending MAIL FROM", "MAIL FROM"}
 	case StageRcpt:

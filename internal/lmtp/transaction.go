@@ -74,10 +74,15 @@ type Transaction struct {
 	// (lmtp_rset_timeout), in the same flight as MAIL FROM if the server
 	// pipelines. An error with StageResetProbe says that it is not: the session
 	// is closed, and nothing has happened.
-	Idle       bool
-	XForward   *XForward // nil: lmtp_send_xforward_command = no
-	Recipients []Recipient
-	Probe      Probe
+	Idle     bool
+	XForward *XForward // nil: lmtp_send_xforward_command = no
+	// TraceID names the message to a Cyrus that offers TRACE: letters, digits,
+	// "-", "_" and ".", at most 255; empty: not sent (postlmtp_send_trace).
+	TraceID string
+	// ORcptAnyway sends ORCPT= to servers without DSN, too (postlmtp_orcpt).
+	ORcptAnyway bool
+	Recipients  []Recipient
+	Probe       Probe
 
 	// Body writes the content as it goes over the wire: lines that end in
 	// CRLF, dots doubled, no final dot. When it fails because w failed, the
