@@ -164,6 +164,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		Flags:           flags,
 		HeadersBackward: !s.release.AtLeast(3, 7),
 		UTF8AtOnce:      !s.release.AtLeast(3, 11),
+		UTF8Downgrade:   s.Postlmtp.SMTPUTF8Downgrade,
 		UTF8Apart:       s.release.Repaired([2]int{7, 17}, [2]int{8, 12}, [2]int{9, 6}, [2]int{10, 5}),
 		QuietFolds:      !s.release.AtLeast(3, 7),
 		PIXCommas:       s.release.AtLeast(3, 11),
@@ -210,9 +211,23 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		},
 		Trace:        s.trace(inv, t, log),
 		ExtraLogging: s.Postlmtp.ExtraLogging,
+		Tracing:      s.tracing(),
+		ORcptAnyway:  s.Postlmtp.ORcpt == "always",
 		Stopping:     master.ErrStopping,
 		Log:          log,
 	}, nil
+}
+
+func (s *settings) tracing() delivery.Tracing {
+	t := delivery.Tracing{
+		Session: slices.Contains(s.Postlmtp.XClient, "session"),
+		Message: s.Postlmtp.SendTrace,
+		Log:     s.Postlmtp.LogSession,
+	}
+	if slices.Contains(s.Postlmtp.XClient, "timeout") {
+		t.Timeout = s.LMTP.DataDoneTimeout
+	}
+	return t
 }
 
 // defaultService is lmtp_tcp_port where it was set: its default value leaves

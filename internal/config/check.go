@@ -58,6 +58,10 @@ func (l *loader) check() {
 	if n := c.Postlmtp.ProcessConcurrency; n < 0 {
 		l.fail("postlmtp_process_concurrency", "invalid postlmtp_process_concurrency parameter value %d < 0", n)
 	}
+	l.checkWords("postlmtp_xclient", c.Postlmtp.XClient, "session", "timeout")
+	if !slices.Contains([]string{"dsn", "always"}, c.Postlmtp.ORcpt) {
+		l.fail("postlmtp_orcpt", "bad postlmtp_orcpt value: %s", c.Postlmtp.ORcpt)
+	}
 	if level := c.NonBDBMigrationLevel; !slices.Contains([]string{"disable", "enable-redirect", "enable-reindex"}, level) {
 		l.fail("non_bdb_migration_level", "invalid non-Berkeley-DB migration level: '%s'", level)
 	}

@@ -173,4 +173,11 @@ type Postlmtp struct {
 
 	// Logging.
 	ExtraLogging bool // postlmtp_extra_logging
+	LogSession   bool // postlmtp_log_session
+
+	// The dialog.
+	XClient           []string // postlmtp_xclient
+	SendTrace         bool     // postlmtp_send_trace
+	ORcpt             string   // postlmtp_orcpt
+	SMTPUTF8Downgrade bool     // postlmtp_smtputf8_downgrade
 }

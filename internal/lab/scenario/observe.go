@@ -39,6 +39,7 @@ func (r *run) mask(text string) string {
 		}
 	}
 	text = owners.ReplaceAllString(text, "${1}*")
+	text = connections.ReplaceAllString(text, "${1}{pid}${2}")
 	// The names of curves are those of the installed OpenSSL.
 	text = strings.ReplaceAll(text, "key-exchange x25519 ", "key-exchange X25519 ")
 	text = strings.ReplaceAll(text, "ECDSA (P-256)", "ECDSA (prime256v1)")
@@ -47,6 +48,9 @@ func (r *run) mask(text string) string {
 
 // owners finds what depends on who runs the agent.
 var owners = regexp.MustCompile(`\b(uid |gid |owner )[0-9:]+`)
+
+// connections finds the name of one of our agent's connections.
+var connections = regexp.MustCompile(`(\b(?:SESSION=[0-9A-Za-z]+-|xclient=[0-9A-Za-z]+-|session=[0-9A-Za-z]+-|connection=))[0-9]+(\.[0-9]+)`)
 
 // serverFacet prints what each LMTP server got.
 func (r *run) serverFacet() string {
