@@ -86,8 +86,9 @@ func checkListener(fd int) error {
 }
 
 // PreJail does what needs the privileges and the file system that are gone in
-// the jail: it goes to queueDirectory, marks inherited descriptors close-on-
-// exec, and opens the accept lock if a process of this bound uses one.
+// the jail: it goes to queueDirectory, closes the inherited descriptors that are
+// not for delivery agents, marks the others close-on-exec, and opens the accept
+// lock if a process of this bound uses one.
 func PreJail(inv Invocation, queueDirectory string, bound int) (*Process, error) {
 	if err := os.Chdir(queueDirectory); err != nil {
 		return nil, fmt.Errorf("change to queue directory: %w", err)
@@ -99,8 +100,9 @@ func PreJail(inv Invocation, queueDirectory string, bound int) (*Process, error)
 	if err := inv.CheckDescriptors(); err != nil {
 		return nil, err
 	}
-	for _, fd := range []int{flowRead, flowWrite, statusSocket} {
-		unix.CloseOnExec(fd)
+	unix.CloseOnExec(statusSocket)
+	for _, fd := range []int{flowRead, flowWrite} {
+		_ = unix.Close(fd) // whoever holds them can slow the mail system down
 	}
 	for _, fd := range inv.listeners() {
 		unix.CloseOnExec(fd)
