@@ -2,15 +2,15 @@ package bench
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"time"
 
 	"postlmtp/internal/request"
+
+	"golang.org/x/sys/unix"
 )
 
 // deliveryLimit is when a delivery counts as hung.
@@ -20,16 +20,27 @@ const deliveryLimit = 2 * time.Minute
 // and again. It does as little as it can: the request is prepared, and of the
 // status only its end is looked at.
 type client struct {
-	addr    *net.UnixAddr
+	loop    *loop
+	addr    unix.SockaddrUnix
 	request []byte
 	file    *os.File
+	fd      int    // of file
 	marks   []byte // the part of the queue file with the recipients, unmarked
 	from    int64  // where that part begins
+
+	conn    int  // the connection to the agent, -1 without one
+	greeted bool // the agent has greeted, and has the request
 	buf     []byte
+	have    int // bytes in buf
+
+	start time.Time // of the delivery that is under way
+	end   time.Time // no delivery is begun after it
+	times []time.Duration
+	ended func(error)
 }
 
 // newClient prepares a request.
-func newClient(socket, path string, req *request.Request) (*client, error) {
+func newClient(l *loop, socket, path string, req *request.Request) (*client, error) {
 	var encoded bytes.Buffer
 	if err := req.Encode(&encoded, request.Postfix36); err != nil {
 		return nil, err
@@ -39,10 +50,13 @@ func newClient(socket, path string, req *request.Request) (*client, error) {
 		return nil, fmt.Errorf("open queue file: %w", err)
 	}
 	c := &client{
-		addr:    &net.UnixAddr{Name: socket, Net: "unix"},
+		loop:    l,
+		addr:    unix.SockaddrUnix{Name: socket},
 		request: encoded.Bytes(),
 		file:    file,
+		fd:      int(file.Fd()),
 		from:    req.Recipients[0].Offset,
+		conn:    -1,
 		buf:     make([]byte, 4096),
 	}
 	last := req.Recipients[len(req.Recipients)-1].Offset
@@ -56,85 +70,106 @@ func newClient(socket, path string, req *request.Request) (*client, error) {
 
 func (c *client) close() { c.file.Close() }
 
-// loop delivers until the end, once at least, and returns how long each took.
-func (c *client) loop(ctx context.Context, end time.Time) ([]time.Duration, error) {
-	var times []time.Duration
-	for {
-		start := time.Now()
-		if err := c.deliver(start); err != nil {
-			return times, err
-		}
-		now := time.Now()
-		times = append(times, now.Sub(start))
-		if now.After(end) || ctx.Err() != nil {
-			return times, ctx.Err()
-		}
-	}
+// run delivers until the end, once at least, and then calls ended. Times has how
+// long each took. The loop's lock must be held.
+func (c *client) run(end time.Time, ended func(error)) {
+	c.end, c.ended, c.times = end, ended, c.times[:0]
+	c.next(time.Now())
 }
 
-// deliver hands the request over once.
-func (c *client) deliver(start time.Time) error {
-	if _, err := c.file.WriteAt(c.marks, c.from); err != nil {
-		return fmt.Errorf("take marks back: %w", err)
+// next begins a delivery.
+func (c *client) next(now time.Time) {
+	c.start = now
+	if _, err := unix.Pwrite(c.fd, c.marks, c.from); err != nil {
+		c.stop(fmt.Errorf("take marks back: %w", err))
+		return
 	}
-	conn, err := c.connect(start)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	conn.SetDeadline(start.Add(deliveryLimit))
-	if _, err := c.read(conn); err != nil {
-		return fmt.Errorf("read greeting: %w", err)
-	}
-	if _, err := conn.Write(c.request); err != nil {
-		return fmt.Errorf("send request: %w", err)
-	}
-	status, err := c.read(conn)
-	if err != nil {
-		return fmt.Errorf("read status: %w", err)
-	}
-	if status != 0 {
-		return fmt.Errorf("delivery failed: status %d", status)
-	}
-	return nil
+	c.connect()
 }
 
-// connect connects, and waits where the listen queue is full.
-func (c *client) connect(start time.Time) (*net.UnixConn, error) {
-	for {
-		conn, err := net.DialUnix("unix", nil, c.addr)
+// connect connects, and tries again where the listen queue is full.
+func (c *client) connect() {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Connect(fd, &c.addr)
 		if err == nil {
-			return conn, nil
+			c.conn, c.greeted, c.have = fd, false, 0
+			if err = c.loop.add(fd, c); err == nil {
+				return
+			}
 		}
-		if time.Since(start) > deliveryLimit {
-			return nil, fmt.Errorf("connect: %w", err)
-		}
-		time.Sleep(time.Millisecond)
+		unix.Close(fd)
+		c.conn = -1
 	}
+	if err == unix.EAGAIN {
+		c.loop.later(c)
+		return
+	}
+	c.stop(fmt.Errorf("connect: %w", err))
 }
 
-// read reads one attribute list, and returns the number that it ends with, 0 if
-// it ends with none.
-func (c *client) read(conn net.Conn) (int, error) {
-	have := 0
-	for {
-		n, err := conn.Read(c.buf[have:])
-		if err != nil {
-			return 0, err
+// ready takes what the agent says.
+func (c *client) ready() {
+	if c.conn < 0 {
+		c.connect()
+		return
+	}
+	n, err := unix.Read(c.conn, c.buf[c.have:])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err != nil:
+		c.stop(fmt.Errorf("read from agent: %w", err))
+		return
+	case n == 0:
+		c.stop(errors.New("the agent has hung up"))
+		return
+	}
+	c.have += n
+	text, whole := bytes.CutSuffix(c.buf[:c.have], []byte("\x00\x00"))
+	if !whole {
+		if c.have == len(c.buf) {
+			c.stop(errors.New("the agent says too much"))
 		}
-		have += n
-		text, whole := bytes.CutSuffix(c.buf[:have], []byte("\x00\x00"))
-		if !whole {
-			if have == len(c.buf) {
-				return 0, errors.New("too long")
-			}
-			continue
+		return
+	}
+	c.have = 0
+	if !c.greeted {
+		c.greeted = true
+		if err := writeAll(c.conn, c.request); err != nil {
+			c.stop(fmt.Errorf("send request: %w", err))
 		}
-		value := text[bytes.LastIndexByte(text, 0)+1:]
-		status, err := strconv.Atoi(string(value))
-		if err != nil {
-			return 0, nil // the greeting
-		}
-		return status, nil
+		return
+	}
+	c.done(text)
+}
+
+// done takes the status, which is the last value of a list.
+func (c *client) done(text []byte) {
+	value := text[bytes.LastIndexByte(text, 0)+1:]
+	if status, err := strconv.Atoi(string(value)); err != nil || status != 0 {
+		c.stop(fmt.Errorf("delivery failed: status %q", value))
+		return
+	}
+	c.loop.shut(c.conn)
+	c.conn = -1
+	now := time.Now()
+	c.times = append(c.times, now.Sub(c.start))
+	if now.After(c.end) {
+		c.stop(nil)
+		return
+	}
+	c.next(now)
+}
+
+// stop ends the run.
+func (c *client) stop(err error) {
+	if c.conn >= 0 {
+		c.loop.shut(c.conn)
+		c.conn = -1
+	}
+	if c.ended != nil {
+		c.ended(err)
+		c.ended = nil
 	}
 }

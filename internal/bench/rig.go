@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -53,8 +51,9 @@ type rig struct {
 	agent   Agent
 	c       Case
 	lab     *lab.Lab
+	loop    *loop // which serves the sink, the log and the clients
 	sink    *Sink
-	log     *net.UnixConn // where the agent logs to
+	log     *logReader
 	scache  *daemon
 	family  family
 	socket  string
@@ -94,10 +93,13 @@ func (r *rig) build() error {
 	if r.lab, err = lab.New("", options); err != nil {
 		return err
 	}
+	if r.loop, err = newLoop(); err != nil {
+		return err
+	}
 	queue := r.lab.QueueDirectory()
 	r.family = family{dir: queue, waited: r.labChildren}
 	r.socket = filepath.Join(queue, "private", "lmtp")
-	if err := r.listenLog(filepath.Join(queue, "public", "benchlog")); err != nil {
+	if r.log, err = newLogReader(r.loop, filepath.Join(queue, "public", "benchlog"), &r.complaint); err != nil {
 		return err
 	}
 	if r.agent.Scache != "" {
@@ -109,7 +111,7 @@ func (r *rig) build() error {
 	if r.c.TCP {
 		network, address = "tcp", "127.0.0.1:0"
 	}
-	if r.sink, err = NewSink(network, address, sinkOptions); err != nil {
+	if r.sink, err = newSink(r.loop, network, address, sinkOptions); err != nil {
 		return err
 	}
 	return r.makeClients()
@@ -127,29 +129,6 @@ func (r *rig) labChildren() map[int]bool {
 		pids[r.scache.pid] = true
 	}
 	return pids
-}
-
-// listenLog takes log lines. It keeps the first that says that something is
-// wrong.
-func (r *rig) listenLog(path string) (err error) {
-	r.log, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		return err
-	}
-	go func() {
-		buf := make([]byte, 64<<10)
-		for {
-			n, _, err := r.log.ReadFromUnix(buf)
-			if err != nil {
-				return
-			}
-			if !bytes.Contains(buf[:n], []byte("status=sent")) && r.complaint.Load() == nil {
-				line := string(buf[:n])
-				r.complaint.Store(&line)
-			}
-		}
-	}()
-	return nil
 }
 
 // healthy returns what the agent complained about, as an error.
@@ -187,7 +166,7 @@ func (r *rig) makeClients() error {
 			req.Flags |= request.ConnLoad | request.ConnStore
 		}
 		path := filepath.Join(r.lab.QueueDirectory(), "active", req.QueueID)
-		c, err := newClient(r.socket, path, req)
+		c, err := newClient(r.loop, r.socket, path, req)
 		if err != nil {
 			return err
 		}
@@ -224,19 +203,13 @@ func (r *rig) run(ctx context.Context, d time.Duration) (window, error) {
 	before, served := r.family.cpu(), r.sink.Messages()
 	start := time.Now()
 	end := start.Add(d)
-	results := make([]window, len(r.clients))
-	errs := make([]error, len(r.clients))
-	var wg sync.WaitGroup
-	for i, c := range r.clients {
-		wg.Go(func() { results[i].times, errs[i] = c.loop(ctx, end) })
-	}
-	wg.Wait()
+	err := r.load(ctx, end)
 	w := window{elapsed: time.Since(start), cpu: r.family.cpu() - before}
-	if err := errors.Join(append(errs, r.healthy())...); err != nil {
+	if err = errors.Join(err, r.healthy()); err != nil {
 		return w, fmt.Errorf("%s: %s: %w", r.c.Name, r.agent.Name, err)
 	}
-	for _, part := range results {
-		w.times = append(w.times, part.times...)
+	for _, c := range r.clients {
+		w.times = append(w.times, c.times...)
 	}
 	slices.Sort(w.times)
 	w.done = len(w.times)
@@ -244,6 +217,29 @@ func (r *rig) run(ctx context.Context, d time.Duration) (window, error) {
 		return w, fmt.Errorf("%s: %s: %d requests, but the sink took %d messages", r.c.Name, r.agent.Name, w.done, got)
 	}
 	return w, nil
+}
+
+// load has all clients deliver until the end.
+func (r *rig) load(ctx context.Context, end time.Time) error {
+	ended := make(chan error, len(r.clients))
+	r.loop.mu.Lock()
+	for _, c := range r.clients {
+		c.run(end, func(err error) { ended <- err })
+	}
+	r.loop.mu.Unlock()
+	hung := time.After(time.Until(end) + deliveryLimit)
+	var failed error
+	for range r.clients {
+		select {
+		case err := <-ended:
+			failed = errors.Join(failed, err)
+		case <-hung:
+			return errors.Join(failed, errors.New("a delivery hangs"))
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return failed
 }
 
 // weigh looks at the memory of the agent while every client has a delivery under
@@ -267,20 +263,23 @@ func (r *rig) weigh(ctx context.Context) (Memory, error) {
 }
 
 func (r *rig) close() {
-	for _, c := range r.clients {
-		c.close()
-	}
 	if r.lab != nil {
 		r.lab.Close()
 	}
 	if r.scache != nil {
 		r.scache.stop()
 	}
+	if r.loop != nil {
+		r.loop.close()
+	}
+	for _, c := range r.clients {
+		c.close()
+	}
 	if r.sink != nil {
 		r.sink.Close()
 	}
 	if r.log != nil {
-		r.log.Close()
+		r.log.close()
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,14 +21,21 @@ type SinkOptions struct {
 }
 
 // A Sink is an LMTP server that takes everything and keeps nothing. Its
-// replies are prepared; it looks at no more of a command than it has to.
+// replies are prepared; it looks at no more of a command than it has to. Plain
+// connections are served by a loop; those with TLS or a round trip time by
+// goroutines.
 type Sink struct {
 	opts SinkOptions
 	ln   net.Listener
 	wg   sync.WaitGroup
 
+	loop *loop // nil: goroutines serve
+	own  bool  // the loop is the sink's own
+	fd   int   // of the listening socket
+	buf  []byte
+
 	mu    sync.Mutex
-	conns map[net.Conn]bool
+	conns map[io.Closer]bool
 	shut  bool
 
 	gate       atomic.Pointer[gate]
@@ -37,14 +46,45 @@ type Sink struct {
 	last       atomic.Int64
 }
 
+// sinkBuffer is how much the sink reads at a time.
+const sinkBuffer = 256 << 10
+
 // NewSink starts a sink on a socket of network "unix" or "tcp".
 func NewSink(network, address string, opts SinkOptions) (*Sink, error) {
+	l, err := newLoop()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSink(l, network, address, opts)
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	s.own = true
+	return s, nil
+}
+
+// newSink starts a sink that is served by a loop, as far as it can be.
+func newSink(l *loop, network, address string, opts SinkOptions) (*Sink, error) {
 	ln, err := net.Listen(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("start sink: %w", err)
 	}
-	s := &Sink{opts: opts, ln: ln, conns: make(map[net.Conn]bool)}
-	s.wg.Go(s.accept)
+	s := &Sink{opts: opts, ln: ln, conns: make(map[io.Closer]bool), loop: l}
+	if opts.TLS != nil || opts.RTT > 0 {
+		s.wg.Go(s.accept)
+		return s, nil
+	}
+	s.buf = make([]byte, sinkBuffer)
+	if s.fd, err = listenerDescriptor(ln); err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		err = l.add(s.fd, s)
+	}
+	if err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("start sink: %w", err)
+	}
 	return s, nil
 }
 
@@ -58,6 +98,7 @@ func (s *Sink) Messages() int64 { return s.messages.Load() }
 type gate struct {
 	open    chan struct{}
 	waiting atomic.Int64
+	held    []*sinkConn // of the loop
 }
 
 // hold has the replies to the content wait from now on, and returns how many of
@@ -68,6 +109,11 @@ func (s *Sink) hold() (waiting func() int, release func()) {
 	return func() int { return int(g.waiting.Load()) }, func() {
 		s.gate.Store(nil)
 		close(g.open)
+		s.loop.mu.Lock()
+		defer s.loop.mu.Unlock()
+		for _, k := range g.held {
+			k.answer()
+		}
 	}
 }
 
@@ -79,6 +125,9 @@ func (s *Sink) Span() time.Duration { return time.Duration(s.last.Load() - s.fir
 
 // Close ends the sink and all its connections.
 func (s *Sink) Close() {
+	if s.own {
+		s.loop.close()
+	}
 	s.ln.Close()
 	s.mu.Lock()
 	s.shut = true
@@ -87,6 +136,11 @@ func (s *Sink) Close() {
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
+	if s.buf != nil {
+		s.loop.mu.Lock()
+		defer s.loop.mu.Unlock()
+		s.loop.shut(s.fd)
+	}
 }
 
 func (s *Sink) accept() {
@@ -110,7 +164,7 @@ func (s *Sink) accept() {
 	}
 }
 
-func (s *Sink) add(c net.Conn) bool {
+func (s *Sink) add(c io.Closer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shut {
@@ -121,7 +175,7 @@ func (s *Sink) add(c net.Conn) bool {
 	return true
 }
 
-func (s *Sink) remove(c net.Conn) {
+func (s *Sink) remove(c io.Closer) {
 	c.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +203,10 @@ const (
 // A sinkConn is one connection of a sink.
 type sinkConn struct {
 	s     *Sink
-	c     net.Conn
+	c     net.Conn // nil: the loop serves fd
+	fd    int
+	bye   bool   // hang up once out is sent
+	rest  []byte // what was read and not taken, of the loop
 	out   []byte
 	late  bool // out ends a message
 	state int
@@ -208,9 +265,18 @@ func (k *sinkConn) flush() bool {
 	}
 	if g := k.s.gate.Load(); g != nil && k.late {
 		g.waiting.Add(1)
+		if k.c == nil {
+			g.held = append(g.held, k)
+			return true
+		}
 		<-g.open
 	}
 	k.late = false
+	if k.c == nil {
+		err := writeAll(k.fd, k.out)
+		k.out = k.out[:0]
+		return err == nil
+	}
 	if k.later != nil {
 		k.later <- delayed{time.Now().Add(k.s.opts.RTT), bytes.Clone(k.out)}
 		k.out = k.out[:0]
@@ -265,7 +331,8 @@ func (k *sinkConn) take(in []byte) (used int, ok bool) {
 }
 
 // takeContent looks for the final dot. The last bytes stay in the buffer, as
-// long as they could be a part of it.
+// long as they could be a part of it. Content has few dots: no more of it than
+// those is looked at.
 func (k *sinkConn) takeContent(in []byte) (used int, done bool) {
 	const end = "\r\n.\r\n"
 	if k.fresh && len(in) >= 3 {
@@ -275,11 +342,17 @@ func (k *sinkConn) takeContent(in []byte) (used int, done bool) {
 			return 3, true
 		}
 	}
-	if i := bytes.Index(in, []byte(end)); i >= 0 {
-		k.saved()
-		return i + len(end), true
+	for i := 0; ; i++ {
+		next := bytes.IndexByte(in[i:], '.')
+		if next < 0 {
+			return max(0, len(in)-len(end)+1), false
+		}
+		i += next
+		if i >= 2 && i+3 <= len(in) && string(in[i-2:i+3]) == end {
+			k.saved()
+			return i + 3, true
+		}
 	}
-	return max(0, len(in)-len(end)+1), false
 }
 
 // saved answers for each recipient.
@@ -322,9 +395,9 @@ func (k *sinkConn) command(line []byte) bool {
 		k.state, k.fresh = content, true
 		k.out = append(k.out, sinkGo...)
 	case 'b': // BDAT
-		var word string
-		fmt.Sscanf(string(line[4:]), "%d %s", &k.left, &word)
-		k.state, k.last = chunk, word != ""
+		size, last, _ := bytes.Cut(bytes.TrimRight(line[min(5, len(line)):], "\r\n"), []byte(" "))
+		k.left, _ = strconv.Atoi(string(size))
+		k.state, k.last = chunk, len(last) > 0
 	case 's': // STARTTLS
 		return k.startTLS()
 	case 'q': // QUIT
