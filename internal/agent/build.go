@@ -213,6 +213,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		ExtraLogging: s.Postlmtp.ExtraLogging,
 		Tracing:      s.tracing(),
 		ORcptAnyway:  s.Postlmtp.ORcpt == "always",
+		Progress:     master.Pat,
 		Stopping:     master.ErrStopping,
 		Log:          log,
 	}, nil

@@ -45,12 +45,24 @@ func (a *agent) serve(ctx context.Context, conn net.Conn) {
 		a.finish(conn, delivery.Result{Unfinished: true})
 		return
 	}
+	defer a.watch(ctx, queueID)()
 	result := a.deliver(ctx, req)
 	defer result.Goodbye()
 	if result.Abandoned {
 		return
 	}
 	a.finish(conn, result)
+}
+
+// watch says in the log whose delivery the watchdog ends, at that moment: it may
+// not end by itself. The function that it returns ends the watch.
+func (a *agent) watch(ctx context.Context, queueID string) (end func() bool) {
+	return context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), master.ErrWatchdog) {
+			a.log.Warningf("%s: delivery ended: no progress for %v (daemon_timeout); what is not settled stays in the queue",
+				queueID, a.settings.DaemonTimeout)
+		}
+	})
 }
 
 func orNone(queueID string) string {

@@ -126,6 +126,7 @@ type server struct {
 	final    map[string]string // replies to the end of data, by address
 	replies  map[string]string // replies by command; "-" hangs up
 	hangUp   int               // hang up after so many final replies, if positive
+	pause    func(n int)       // called before the final reply with this number, if not nil
 
 	mu     sync.Mutex
 	stored []string // addresses that got a 2xx at the end of data
@@ -205,6 +206,9 @@ func (s *server) data(in *bufio.Reader, say func(string) bool, accepted []string
 		}
 	}
 	for n, addr := range accepted {
+		if s.pause != nil {
+			s.pause(n)
+		}
 		if s.hangUp > 0 && n == s.hangUp {
 			return false
 		}
