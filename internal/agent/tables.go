@@ -37,6 +37,7 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		OpenErrorsEnd:     s.DaemonTableOpenErrorIsFatal,
 		ProxymapSocket:    filepath.Join("private", s.ProxymapServiceName),
 		InstanceFlags:     s.release.AtLeast(3, 11),
+		ASCIIEntries:      s.release.AtLeast(3, 11),
 		Timeout:           s.IPCTimeout,
 		Migration:         s.migration(),
 		SocketmapMaxReply: s.SocketmapMaxReplySize,

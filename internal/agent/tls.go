@@ -64,8 +64,7 @@ func (s *settings) policyOptions(log *maillog.Logger) tlspolicy.Options {
 		// nothing any more.
 		MultiLabelWildcard: s.TLS.WildcardMatchesMultipleLabels && !s.release.AtLeast(3, 6),
 		OldPeerLine:        !s.release.AtLeast(3, 9),
-		TrustMismatched: !s.release.AtLeast(3, 6) ||
-			s.release.Repaired([2]int{7, 16}, [2]int{8, 11}, [2]int{9, 5}, [2]int{10, 4}),
+		TrustMismatched:    !s.release.AtLeast(3, 6) || s.release.Repaired([2]int{10, 4}),
 		DefaultDigest: s.release.AtLeast(3, 6) && !s.IsSet("lmtp_tls_fingerprint_digest") &&
 			strings.EqualFold(s.LMTP.TLSFingerprintDigest, "md5"),
 

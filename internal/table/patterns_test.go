@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -240,11 +241,15 @@ func TestPCRERandom(t *testing.T) {
 		quantifiers: []string{"*", "+", "?", "{2}", "{1,2}", "{0,3}", "{2,}", "*?", "+?", "??", "*+", "++", "?+", "{1,2}?", "{1,2}+", "**"},
 		open:        []string{"(", "(", "(?:", "(?>", "(?=", "(?!", "(?i:", "(?<n>", "(?P<m>"},
 	}
+	newer := newerPCRE(t)
+	if newer {
+		m.atoms = slices.DeleteFunc(m.atoms, func(a string) bool { return a == "x{,2}" || a == `\p{Lu}` || a == `\P{Ll}` })
+	}
 	var patterns []string
 	for range 600 {
 		patterns = append(patterns, "/"+m.pattern()+"/"+m.pick([]string{"", "", "i", "m", "s", "x", "U", "A", "E", "imsx"}))
 	}
-	compareAll(t, "pcre", patterns, patternKeys(g, 400), true)
+	compareAll(t, "pcre", patterns, patternKeys(g, 400), !newer)
 }
 
 // TestRegexpOdd: patterns that are wrong, or just odd.
@@ -284,6 +289,9 @@ func TestPCREOdd(t *testing.T) {
 		`\R`, `\R+a`, `\h\v`, `\bab\b`, `[[:<:]]a`, `b[[:>:]]`, "[[:word:]]+", "[[:ascii:]]", "[[:^ascii:]]", "[[:blank:]]", "[[:print:]]+", "[[:punct:]]",
 		"[[:cntrl:]]", "[[:xdigit:]]{3}", "[\x80-\xff]", "\xe9", "[^\xe9]+$", "(?<=a|bc)c", "(?<=ab)c", "(?<!ab)c", "(?=(a))(b)?", "(a(?=b))+", "((a)|b)+",
 		"(a*)*", "(a*)+", "(a|b*)*", "()*", "(a?)??", "(?:a|b)++c", `\Q\E*`, `a\Q\E*`, `\Qa\Eb`, `\Qa*`, "a #b", "(?|(a)|(b))x", "(?|(a)(b)|(c))(.)", "(?|(a)|(b)(c)|)\\2?(.)", "(?|(?|(a)|(b))|(c))", "(((((((((((a)))))))))))\\11",
+	}
+	if newerPCRE(t) {
+		odd = slices.DeleteFunc(odd, func(p string) bool { return p == `\x` || p == `\xg` })
 	}
 	var patterns []string
 	for _, p := range odd {

@@ -148,13 +148,36 @@ const postmapFlags = table.FoldFixed | table.UTF8
 func open(t *testing.T, spec string, utf8 bool) (table.Table, *recorder) {
 	t.Helper()
 	log := new(recorder)
-	set := table.NewSet(table.Options{Log: log, UTF8: utf8, OpenErrorsEnd: true})
+	set := table.NewSet(table.Options{Log: log, UTF8: utf8, OpenErrorsEnd: true, ASCIIEntries: asciiEntries(t)})
 	t.Cleanup(func() { set.Close() })
 	opened, err := set.Open(spec, postmapFlags)
 	if err != nil {
 		t.Fatalf("open %s: %v", spec, err)
 	}
 	return opened, log
+}
+
+// asciiEntries tells whether the installed Postfix folds only ASCII letters of
+// texthash: and inline: (3.11 and later).
+func asciiEntries(t *testing.T) bool {
+	t.Helper()
+	out, err := exec.Command(postfixTool(t, "postconf"), "-dh", "mail_version").Output()
+	var minor int
+	if _, serr := fmt.Sscanf(string(out), "3.%d", &minor); err != nil || serr != nil {
+		t.Fatalf("mail_version of the installed Postfix is %q: %v, %v", out, err, serr)
+	}
+	return minor >= 11
+}
+
+// newerPCRE tells whether postmap has a PCRE2 (10.43 or later) with other rules
+// than ours for a few patterns, see package pcre.
+func newerPCRE(t *testing.T) bool {
+	t.Helper()
+	hasType(t, "pcre")
+	path := filepath.Join(t.TempDir(), "probe")
+	write(t, path, "/^x{,2}$/ found\n")
+	values, _ := postmap(t, "pcre:"+path, []string{"xx"})
+	return values["xx"] == "found"
 }
 
 // noUTF8 is the setting with which keys can be any bytes.

@@ -19,12 +19,17 @@ func dictionary(entries map[string]string) func(context.Context, string) (string
 // strict reports whether keys and values have to be UTF-8.
 func (o *opening) strict() bool { return o.set.opt.UTF8 && o.flags&UTF8 != 0 }
 
+// strictEntries is strict for the entries that openTexthash and openInline
+// read: since Postfix 3.11 they have to be nothing, and only their ASCII letters
+// are folded. A key with a capital "É" is then found by no lookup.
+func (o *opening) strictEntries() bool { return o.strict() && !o.set.opt.ASCIIEntries }
+
 // fold returns the key of an entry as lookups will have it.
 func (o *opening) fold(key string) string {
 	if o.flags&FoldFixed == 0 {
 		return key
 	}
-	return Fold(key, o.strict())
+	return Fold(key, o.strictEntries())
 }
 
 // openTexthash opens texthash:/file/name, a file in the input format of
@@ -53,7 +58,7 @@ func openTexthash(o *opening) (*backend, error) {
 // parseEntry takes a line "key whitespace value" apart. What is wrong with it
 // is logged.
 func (o *opening) parseEntry(l line) (key, value string, ok bool) {
-	if o.strict() && !utf8.ValidString(l.text) {
+	if o.strictEntries() && !utf8.ValidString(l.text) {
 		o.warnf("%s, line %d: non-UTF-8 input \"%s\" -- ignoring this line", o.name, l.number, l.text)
 		return "", "", false
 	}

@@ -54,7 +54,11 @@ func TestTexthash(t *testing.T) {
 	keys := append([]string{"key", "KEY", "key2", "key3", "KEY3", "multi", "quoted", `"quoted key"`, `"quoted \" key"`, `back\ slash`,
 		`unbalanced"`, "novalue", "alias:", "alias", "x", "empty", "last", "starts", "é", "É", "ß"}, g.queries([]string{"key", "key2", "multi"}, false)...)
 	compareText(t, "texthash", odd, keys)
-	compareText(t, "texthash", odd+"\né 1\n\xff 2\nok \xff\nß 3\n", keys)
+	bad := "ok \xff\n"
+	if asciiEntries(t) {
+		bad = "" // it would be in the table, and end postmap
+	}
+	compareText(t, "texthash", odd+"\né 1\n\xff 2\n"+bad+"ß 3\n", keys)
 	compareText(t, "texthash", odd+"\n\xff 2\nok \xff\n\xe9x 4\n", g.queries([]string{"\xff", "ok", "\xe9x"}, true), noUTF8)
 	compareText(t, "texthash", "", keys)
 	compareText(t, "texthash", " \n#\n", keys)

@@ -11,7 +11,9 @@
 //
 // PCRE2 gives up after a number of steps, here it is after a time, see package
 // rx. A lookbehind may be of any length, which PCRE2 refuses. The offset in the
-// text of an error is not always that of PCRE2.
+// text of an error is not always that of PCRE2. The rules are those of PCRE2 up
+// to 10.42; from 10.43 on, x{,2} is a quantifier, and \p{Lu}, \p{Ll} and \p{Lt}
+// match letters of either case where case does not count.
 package pcre
 
 import (
