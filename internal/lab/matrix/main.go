@@ -4,8 +4,8 @@
 //
 // The directory has one of its own for each release, with the files versions
 // ("NAME VERSION" lines), scenarios.txt (the output of compare) and e2e.txt (that
-// of the end-to-end tests with -test.v); beside them may be upgrade.txt, of
-// .ci/upgrade. The page goes to standard output.
+// of the end-to-end tests with -test.v); beside them is run ("date DATE") and may
+// be upgrade.txt, of .ci/upgrade. The page goes to standard output.
 //
 // # Failure policy
 //
@@ -43,7 +43,22 @@ func main() {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 		os.Exit(1)
 	}
-	fmt.Print(page(columns) + up)
+	day, err := date(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "matrix:", err)
+		os.Exit(1)
+	}
+	fmt.Print(page(columns, day) + up)
+}
+
+// date is the day of the run.
+func date(dir string) (day string, err error) {
+	err = eachLine(filepath.Join(dir, "run"), func(line string) {
+		if rest, ok := strings.CutPrefix(line, "date "); ok {
+			day = rest
+		}
+	})
+	return day, err
 }
 
 // upgrade is the section about what .ci/upgrade left.
@@ -154,16 +169,19 @@ func (r *results) test(line string) {
 
 const introduction = `# Compatibility
 
-This page is written from the results of ` + "`make matrix`" + `, the last ones of each release and suite: do not
-edit it. The static binary of the tree ran inside the root of each of Debian's releases, on that release's own
-Postfix, with its Dovecot and Cyrus as destinations. The releases between them and after them (3.6, 3.8, 3.9,
-3.12) did not run: tests of internal/lab speak their dialects, as their source has them, with stand-ins.
+This page is written by ` + "`make matrix`" + `: do not edit it. The static binary of the tree ran inside the root
+of each of Debian's releases, on that release's own Postfix, with its Dovecot and Cyrus as destinations. The
+releases between them and after them (3.6, 3.8, 3.9, 3.12), which no release of Debian has, are spoken with in
+another way: tests of internal/lab replay what was recorded of them.
 
 `
 
-func page(columns []*results) string {
+func page(columns []*results, day string) string {
 	var b strings.Builder
 	b.WriteString(introduction)
+	if day != "" {
+		fmt.Fprintf(&b, "The run of %s.\n\n", day)
+	}
 	table(&b, "", columns, []string{"postfix", "dovecot", "cyrus", "postlmtp"}, func(r *results, name string) string { return r.versions[name] })
 
 	b.WriteString("\n## Scenarios\n\n" +

@@ -13,6 +13,7 @@ func TestPage(t *testing.T) {
 		"old/versions": "postfix 3.5.25-1\ndovecot 2.3\n",
 		"old/scenarios.txt": "auth-plain: server same, log same\nauth-login: server same, log documented\n" +
 			"tls-may: server DIFFERENT, log same\n-to=<a>: server x\n 1A: to=<a>\ndeliver: CANNOT RUN: why\n3 scenarios in 4 s\n",
+		"run":         "date 2026-11-22\n",
 		"old/e2e.txt": "--- PASS: TestWire (1.00s)\n    --- FAIL: TestWire/x (0s)\n--- FAIL: TestKill (2.00s)\n",
 	} {
 		path := filepath.Join(dir, name)
@@ -38,9 +39,13 @@ func TestPage(t *testing.T) {
 		}
 		columns = append(columns, r)
 	}
-	got := page(columns)
+	day, err := date(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := page(columns, day)
 	for _, want := range []string{
-		"|  | old | new |\n", "| postfix | 3.5.25-1 | – |\n", "| auth | 1 + 1 | – |\n", "| tls | 0, **1 different** | – |\n",
+		"The run of 2026-11-22.\n", "|  | old | new |\n", "| postfix | 3.5.25-1 | – |\n", "| auth | 1 + 1 | – |\n", "| tls | 0, **1 different** | – |\n",
 		"| deliver | 0, **1 different** | – |\n", "| Wire | passed | – |\n", "| Kill | **failed** | – |\n",
 	} {
 		if !strings.Contains(got, want) {
