@@ -31,7 +31,7 @@ func TestLogAnalysers(t *testing.T) {
 	for i, a := range agents {
 		t.Run(a.name, func(t *testing.T) {
 			p := startPostfix(t, options{agent: a, main: []string{
-				"queue_run_delay = 300s", "minimal_backoff_time = 300s",
+				"postlmtp_log_session = yes", "queue_run_delay = 300s", "minimal_backoff_time = 300s",
 				"virtual_alias_maps = inline:{ alias@sink.lmtp.sock.test=user@sink.lmtp.sock.test }"}})
 			mixedTraffic(t, p, ports)
 			p.stop()

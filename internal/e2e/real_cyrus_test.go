@@ -175,6 +175,8 @@ func TestCyrusLogins(t *testing.T) {
 		{"sha256", "lmtp_sasl_mechanism_filter=scram-sha-256", in},
 		{"sha512", "lmtp_sasl_mechanism_filter=scram-sha-512", in},
 		{"digest", "lmtp_sasl_mechanism_filter=digest-md5", in},
+		// Cyrus 3.6 offers neither TRACE nor XCLIENT, and is not asked.
+		{"traced", "lmtp_sasl_mechanism_filter=cram-md5 postlmtp_send_trace=yes postlmtp_xclient=session postlmtp_log_session=yes", in},
 		{"tlsdigest", "lmtp_tls_security_level=encrypt lmtp_sasl_mechanism_filter=digest-md5", in},
 		{"any", "lmtp_sasl_security_options=noanonymous,mutual_auth", in},
 		{"plain", "lmtp_sasl_mechanism_filter=plain lmtp_sasl_security_options=noanonymous", "no compatible authentication mechanisms"},
