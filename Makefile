@@ -6,14 +6,58 @@ BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.versi
 FUZZTIME    ?= 10s
 TORTURE     ?= 2000
 
-.PHONY: help build check format vet lint unit test matrix diff scenarios demo fuzz torture bench microbench clean
+# Where make install puts things, below DESTDIR.
+prefix      ?= /usr/local
+bindir      ?= $(prefix)/bin
+libexecdir  ?= $(prefix)/libexec
+mandir      ?= $(prefix)/share/man
+docdir      ?= $(prefix)/share/doc/postlmtp
+bashdir     ?= $(prefix)/share/bash-completion/completions
+zshdir      ?= $(prefix)/share/zsh/site-functions
+fishdir     ?= $(prefix)/share/fish/vendor_completions.d
+MANUALS     := postlmtp.1 postlmtp.5 postlmtp-lmtp.8
+
+NFPM            ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+PACKAGE_VERSION ?= 0.$(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+PACKAGE_ARCH    ?= $(shell $(GO) env GOARCH)
+
+.PHONY: help build install uninstall packages package-test check format vet lint unit test matrix diff scenarios demo fuzz torture bench microbench clean
 
 help: ## Say what there is.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t14
 
 build: ## Build the static binaries bin/lmtp (the daemon) and bin/postlmtp (the tool).
 	$(BUILD) -o bin/lmtp ./cmd/lmtp
 	$(BUILD) -o bin/postlmtp ./cmd/postlmtp
+
+install: build ## Install programs, manuals, documents and completion below DESTDIR and prefix; changes no Postfix.
+	install -d $(addprefix $(DESTDIR),$(bindir) $(libexecdir)/postlmtp $(docdir) $(bashdir) $(zshdir) $(fishdir))
+	install -m 755 bin/postlmtp $(DESTDIR)$(bindir)/postlmtp
+	install -m 755 bin/lmtp $(DESTDIR)$(libexecdir)/postlmtp/lmtp
+	for m in $(MANUALS); do \
+	  install -d $(DESTDIR)$(mandir)/man$${m##*.} && \
+	  install -m 644 docs/man/$$m $(DESTDIR)$(mandir)/man$${m##*.}/$$m || exit 1; done
+	install -m 644 README.md LICENSE $(DESTDIR)$(docdir)
+	cd docs && find . -type f ! -path './man/*' ! -name '*.go' -exec install -D -m 644 {} $(DESTDIR)$(docdir)/docs/{} \;
+	bin/postlmtp completion bash >$(DESTDIR)$(bashdir)/postlmtp
+	bin/postlmtp completion zsh >$(DESTDIR)$(zshdir)/_postlmtp
+	bin/postlmtp completion fish >$(DESTDIR)$(fishdir)/postlmtp.fish
+
+uninstall: ## Remove what make install has put there; postlmtp uninstall takes the daemon out of Postfix first.
+	rm -f $(addprefix $(DESTDIR),$(bindir)/postlmtp $(bashdir)/postlmtp $(zshdir)/_postlmtp $(fishdir)/postlmtp.fish)
+	rm -f $(foreach m,$(MANUALS),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(m))
+	rm -rf $(DESTDIR)$(libexecdir)/postlmtp $(DESTDIR)$(docdir)
+
+packages: build ## Build bin/*.deb and bin/*.rpm.
+	rm -rf bin/package bin/*.deb bin/*.rpm
+	$(MAKE) install DESTDIR=$(CURDIR)/bin/package prefix=/usr zshdir=/usr/share/zsh/vendor-completions
+	rm -r bin/package/usr/libexec
+	gzip -9n bin/package/usr/share/man/man*/*
+	for kind in deb rpm; do PACKAGE_VERSION=$(PACKAGE_VERSION) PACKAGE_ARCH=$(PACKAGE_ARCH) \
+	  $(NFPM) package -f .nfpm.yaml -p $$kind -t bin/ || exit 1; done
+
+package-test: ## Install, upgrade, downgrade and remove the packages on Debian releases with a running Postfix (root).
+	@sh .ci/packages
 
 check: format vet lint unit ## Format, vet, staticcheck, layers, unit and scenario tests with the race detector.
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"postlmtp/internal/install"
 	"postlmtp/internal/lab"
 	"postlmtp/internal/request"
 	"postlmtp/testdata/messages"
@@ -99,12 +100,29 @@ func findAgent(given string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("find the daemon: %w", err)
 		}
-		given = filepath.Join(filepath.Dir(self), "lmtp")
+		given = agentBeside(filepath.Dir(self))
 	}
 	if _, err := os.Stat(given); err != nil {
 		return "", fmt.Errorf("find the daemon: %w (make build makes it; --agent names another)", err)
 	}
 	return given, nil
+}
+
+// agentBeside is the daemon that belongs to a tool in a directory: beside it, as
+// make build leaves it; where make install puts it; or where packages for Debian
+// and Red Hat do.
+func agentBeside(dir string) string {
+	beside := filepath.Join(dir, "lmtp")
+	for _, path := range []string{beside,
+		filepath.Join(dir, "../libexec/postlmtp/lmtp"),
+		filepath.Join(dir, "../lib/postfix/sbin", daemonFile),
+		filepath.Join(dir, "../libexec/postfix", daemonFile),
+	} {
+		if install.IsOurs(path) {
+			return path
+		}
+	}
+	return beside
 }
 
 // A demo is a running demo.

@@ -17,7 +17,7 @@ func TestDocumented(t *testing.T) {
 		}
 		return strings.ReplaceAll(string(data), `\-`, "-")
 	}
-	man, guide := read("../../docs/man/postlmtp.1"), read("../../docs/troubleshooting.md")
+	man, findings := read("../../docs/man/postlmtp.1"), read("../../docs/check.md")
 	for _, c := range commands() {
 		if !strings.Contains(man, `\fB`+c.name+`\fR`) {
 			t.Errorf("the manual does not have the command %s", c.name)
@@ -29,8 +29,11 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	for _, k := range check.Catalogue() {
-		if !strings.Contains(guide, "| "+k.Number+" | "+string(k.Severity)+" | "+k.Title+" |") {
-			t.Errorf("docs/troubleshooting.md does not have %s %s", k.Number, k.Title)
+		if !strings.Contains(findings, "\n| "+k.Number+" | "+string(k.Severity)+" | "+k.Title+" | ") {
+			t.Errorf("docs/check.md does not have %s %s", k.Number, k.Title)
 		}
+	}
+	if rows := strings.Count(findings, "\n| PL"); rows != len(check.Catalogue()) {
+		t.Errorf("docs/check.md has %d findings, not %d", rows, len(check.Catalogue()))
 	}
 }

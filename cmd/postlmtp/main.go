@@ -50,6 +50,8 @@ func commands() []command {
 			func() *pflag.FlagSet { return installFlags(new(installOptions)) }},
 		{"uninstall", "undo install, exactly", uninstallCommand,
 			func() *pflag.FlagSet { return uninstallFlags(new(installOptions)) }},
+		{"status", "show how the daemon is installed", statusCommand,
+			func() *pflag.FlagSet { return statusFlags(new(statusOptions)) }},
 		{"replay", "deliver a copy of a queue file outside the queue", replayCommand,
 			func() *pflag.FlagSet { return replayFlags(new(replayOptions)) }},
 		{"config", "show the values of parameters as the daemon sees them", configCommand,

@@ -3,7 +3,8 @@
 //
 // # Contract
 //
-// [Prepare] makes a [Plan] without changing anything: it tries the changes on a
+// [Prepare] makes a [Plan] without changing anything (for a service that is
+// installed already, one that only puts a newer program in place): it tries the changes on a
 // copy of main.cf and master.cf, so that the plan has the exact difference.
 // [Plan.Apply] makes the changes, all by postconf(1), and writes down what was
 // there before, in the file postlmtp-install.json beside main.cf. [Removal]
@@ -14,7 +15,8 @@
 // # Failure policy
 //
 // A program of somebody else is never overwritten or removed: what is ours is
-// known by what the Go linker has written into it. When a change fails in the
+// known by what the Go linker has written into it. Of ours, only what was copied
+// here is removed: a package removes its own. When a change fails in the
 // middle, the files are restored.
 //
 // # Limits
@@ -63,8 +65,9 @@ type Plan struct {
 	postconf string
 	record   Record
 	removal  bool
-	undo     bool     // a removal that edits lines, without postconf
-	keep     []Record // records that stay
+	upgrade  bool  // only the program is replaced
+	undo     bool  // a removal that edits lines, without postconf
+	keep     State // what stays of the record
 }
 
 // A Program is what happens to our file in daemon_directory.
@@ -85,8 +88,8 @@ type Change struct {
 // OurPath is the main package of the daemon, as the linker writes it down.
 const ourPath = "postlmtp/cmd/lmtp"
 
-// isOurs tells whether a file is our daemon.
-func isOurs(path string) bool {
+// IsOurs tells whether a file is our daemon.
+func IsOurs(path string) bool {
 	info, err := buildinfo.ReadFile(path)
 	return err == nil && info.Path == ourPath
 }
@@ -108,12 +111,16 @@ func Prepare(o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(state.Records, func(r Record) bool { return r.Service == o.Service }) {
-		return nil, fmt.Errorf("service %s is installed already: postlmtp uninstall --service=%s takes it out", o.Service, o.Service)
-	}
-	p := &Plan{Dir: o.Dir, Service: o.Service, postconf: postconfPath(c), keep: state.Records}
+	p := &Plan{Dir: o.Dir, Service: o.Service, postconf: postconfPath(c), keep: state}
 	if err := p.program(o, c.DaemonDirectory); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(state.Records, func(r Record) bool { return r.Service == o.Service }) {
+		if p.Program.Action != "replace" {
+			return nil, fmt.Errorf("service %s is installed already: postlmtp uninstall --service=%s takes it out", o.Service, o.Service)
+		}
+		p.upgrade = true
+		return p, nil
 	}
 	services, _, err := maincf.ReadMaster(filepath.Join(o.Dir, "master.cf"))
 	if err != nil {
@@ -144,7 +151,7 @@ func postconfPath(c *config.Config) string {
 // program plans the copy of our file.
 func (p *Plan) program(o Options, daemons string) error {
 	p.Program = Program{From: o.Program, To: filepath.Join(daemons, o.Name), Action: "copy"}
-	if !isOurs(o.Program) {
+	if !IsOurs(o.Program) {
 		return fmt.Errorf("%s is not the daemon of postlmtp", o.Program)
 	}
 	_, err := os.Lstat(p.Program.To)
@@ -153,7 +160,7 @@ func (p *Plan) program(o Options, daemons string) error {
 		return nil
 	case err != nil:
 		return err
-	case !isOurs(p.Program.To):
+	case !IsOurs(p.Program.To):
 		return fmt.Errorf("%s is a program of somebody else: choose another --name", p.Program.To)
 	}
 	p.Program.Action = "replace"
@@ -303,8 +310,11 @@ func (p *Plan) Apply() error {
 			return cmp.Or(err, fmt.Errorf("%s has changed since the plan was made", f.Path))
 		}
 	}
-	if p.removal {
+	switch {
+	case p.removal:
 		return p.remove()
+	case p.upgrade:
+		return p.copyProgram()
 	}
 	record := p.record
 	record.Service, record.Program, record.When = p.Service, p.Program.To, time.Now().UTC().Truncate(time.Second)
@@ -315,7 +325,11 @@ func (p *Plan) Apply() error {
 		return err
 	}
 	// The record comes first: what is not undone by chance can be by hand.
-	if err := writeState(p.Dir, State{Records: append(slices.Clone(p.keep), record)}); err != nil {
+	state := State{Records: append(slices.Clone(p.keep.Records), record), Copied: p.keep.Copied}
+	if p.Program.Action == "copy" {
+		state.Copied = append(slices.Clone(state.Copied), p.Program.To)
+	}
+	if err := writeState(p.Dir, state); err != nil {
 		return err
 	}
 	err := p.run(p.Dir)
@@ -323,9 +337,12 @@ func (p *Plan) Apply() error {
 		err = p.verify()
 	}
 	if err != nil {
-		return errors.Join(err, p.restore(), writeState(p.Dir, State{Records: p.keep}))
+		err = errors.Join(err, p.restore(), writeState(p.Dir, p.keep))
+		if p.Program.Action == "copy" {
+			err = errors.Join(err, os.Remove(p.Program.To))
+		}
 	}
-	return nil
+	return err
 }
 
 // verify compares the files with the preview.

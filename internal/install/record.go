@@ -35,6 +35,9 @@ type FileRecord struct {
 // State is all records of one configuration directory.
 type State struct {
 	Records []Record `json:"records"`
+	// Copied are the programs that an installation has put where there was
+	// none. Others belong to a package.
+	Copied []string `json:"copied,omitempty"`
 }
 
 // stateFile is the file of the State. It is for root alone, as main.cf may be.
@@ -108,7 +111,7 @@ func Removal(dir, service string) (*Plan, error) {
 	}
 	r := state.Records[i]
 	p := &Plan{Dir: dir, Service: service, postconf: postconfPath(c), record: r, removal: true,
-		keep: slices.Delete(slices.Clone(state.Records), i, i+1), Exact: true,
+		keep: State{slices.Delete(slices.Clone(state.Records), i, i+1), state.Copied}, Exact: true,
 		Program: Program{To: r.Program, Action: "remove"}}
 	p.undo = true
 	for _, f := range r.Files {
@@ -132,7 +135,7 @@ func Removal(dir, service string) (*Plan, error) {
 	return p, nil
 }
 
-// keepProgram leaves our file where somebody still needs it.
+// keepProgram leaves our file where somebody still needs it, or a package put it.
 func (p *Plan) keepProgram(c *config.Config) {
 	after := ""
 	for _, f := range p.Files {
@@ -143,7 +146,8 @@ func (p *Plan) keepProgram(c *config.Config) {
 	services, _, err := maincf.ParseMaster(strings.NewReader(after), "master.cf")
 	name := filepath.Base(p.Program.To)
 	used := slices.ContainsFunc(services, func(s maincf.Service) bool { return s.Program() == name })
-	if err != nil || used || c.MultiInstanceDirectories != "" || !isOurs(p.Program.To) {
+	copied := slices.Contains(p.keep.Copied, p.Program.To)
+	if err != nil || used || !copied || c.MultiInstanceDirectories != "" || !IsOurs(p.Program.To) {
 		p.Program.Action = "keep"
 	}
 }
@@ -164,7 +168,10 @@ func (p *Plan) remove() error {
 	if err != nil {
 		return err
 	}
-	if err := writeState(p.Dir, State{Records: p.keep}); err != nil {
+	if p.Program.Action == "remove" {
+		p.keep.Copied = slices.DeleteFunc(slices.Clone(p.keep.Copied), func(path string) bool { return path == p.Program.To })
+	}
+	if err := writeState(p.Dir, p.keep); err != nil {
 		return err
 	}
 	if p.Program.Action == "remove" {
