@@ -119,6 +119,7 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 			continue
 		}
 		j.used[s.endpoint] = true
+		j.watch.Leased(s.endpoint)
 		if s.handshake != nil { // at any lmtp_tls_loglevel, as in Postfix
 			s.handshake.Reused(s.TLS())
 		}

@@ -107,6 +107,8 @@ type Options struct {
 	ExtraLogging bool
 	Tracing      Tracing
 	ORcptAnyway  bool // postlmtp_orcpt = always: ORCPT= to servers without DSN
+	// Watch is told what deliveries do; nil: nobody is.
+	Watch Watcher
 	// Progress is called with the context of the delivery whenever a server
 	// has been turned to, has answered, or has taken a piece of content. Nil:
 	// nobody wants to know.
@@ -133,6 +135,9 @@ const maxIdleSessions = 1000
 
 // New returns a Deliverer.
 func New(opt Options, reporter Reporter) *Deliverer {
+	if opt.Watch == nil {
+		opt.Watch = nobody{}
+	}
 	return &Deliverer{opt: opt, reporter: reporter, pool: pool.New[cacheKey, parked](pool.Options{
 		IdleLimit:  opt.CacheTimeLimit,
 		ReuseTime:  opt.ReuseTimeLimit,
@@ -154,12 +159,16 @@ type Result struct {
 	Abandoned bool
 
 	goodbye func()
+	end     func()
 }
 
 // Goodbye ends the last session, if it is not kept. That waits for the server's
 // answer to QUIT, on which nothing depends: the queue manager is told the result
 // first. It must be called once.
 func (r Result) Goodbye() {
+	if r.end != nil {
+		defer r.end()
+	}
 	if r.goodbye != nil {
 		r.goodbye()
 	}
@@ -170,21 +179,44 @@ var errAbandoned = errors.New("delivery abandoned")
 
 // Deliver delivers one request from its open queue file.
 func (d *Deliverer) Deliver(ctx context.Context, req *request.Request, file *queuefile.File) Result {
-	j := &job{
+	j := d.newJob(req, file)
+	ended := false
+	defer func() {
+		if !ended { // a panic
+			j.watch.End()
+		}
+	}()
+	err := j.run(ctx)
+	ended = true
+	return Result{
+		Unfinished: j.ledger.unfinished || j.ledger.any(),
+		Hop:        j.hop,
+		Abandoned:  err != nil,
+		goodbye:    j.goodbye,
+		end:        j.watch.End,
+	}
+}
+
+// newJob prepares the way of a request through the loop.
+func (d *Deliverer) newJob(req *request.Request, file *queuefile.File) *job {
+	return &job{
 		d:      d,
 		req:    req,
 		file:   file,
 		stamps: req.Stamps,
 		ledger: newLedger(req, d.reporter, file, d.opt.Log),
 		used:   make(map[nexthop.Endpoint]bool),
+		watch:  d.opt.Watch.Begin(req),
 	}
-	err := j.run(ctx)
-	return Result{
-		Unfinished: j.ledger.unfinished || j.ledger.any(),
-		Hop:        j.hop,
-		Abandoned:  err != nil,
-		goodbye:    j.goodbye,
+}
+
+// IdleSessions returns how many sessions are kept with which server.
+func (d *Deliverer) IdleSessions() map[string]int {
+	idle := make(map[string]int)
+	for _, p := range d.pool.Sessions() {
+		idle[p.s.endpoint.Relay()]++
 	}
+	return idle
 }
 
 // job is one request on its way through the loop.
@@ -199,8 +231,13 @@ type job struct {
 	hop       dsn.Diagnosis // the failure of the destination, empty without one
 	completed bool          // a session of this request came to its end
 
+	connection  int64 // serial number of the session that is used now, 0 for none
+	unconfirmed bool  // it ended without an answer to the end of the message
+
 	goodbye    func() // says QUIT to the last session, nil if it is kept
 	tls        tlsState
+	watch      Watch
+	where      Trouble     // what a failure of the moment would be about
 	transcript *transcript // of the session that is used now, nil if it is not written
 
 	load, store bool                      // lease sessions from, and give them to the pool
@@ -281,12 +318,14 @@ func (j *job) fail(f Failure, relay string, final bool, touched []int) Verdict {
 }
 
 func (j *job) attempt(relay string) request.Attempt {
-	return request.Attempt{Relay: relay, Stamps: j.stamps, TLS: j.tlsText()}
+	return request.Attempt{Relay: relay, Stamps: j.stamps, TLS: j.tlsText(), Connection: j.connection, Unconfirmed: j.unconfirmed}
 }
 
-// resetStamps forgets the times of one session before the next.
+// resetStamps forgets the times of one session, and what else records say of
+// it, before the next.
 func (j *job) resetStamps() {
 	j.stamps.ConnSetupDone, j.stamps.DeliverDone, j.stamps.ReuseCount = time.Time{}, time.Time{}, 0
+	j.connection, j.unconfirmed = 0, false
 }
 
 // progress tells the watchdog that the delivery moves.

@@ -76,6 +76,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 // lookupFailed remembers why an element has no endpoints. A fall-back relay
 // that does not exist is a mistake in our settings, and no reason to bounce.
 func (j *job) lookupFailed(err error, lastFallback bool) {
+	j.watch.Failed(TroubleLookup, err)
 	j.remember(err)
 	if lastFallback && dsn.Class(j.why.Status) != '4' {
 		j.d.opt.Log.Warningf("lmtp_fallback_relay configuration problem")
@@ -187,6 +188,7 @@ func (j *job) tryPooled(ctx context.Context, key cacheKey, final bool) (done boo
 // whether the handshake worked; failures are settled or remembered here.
 func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.Policy, last step) (talked bool, err error) {
 	j.d.progress(ctx)
+	j.watch.Connecting(ep)
 	conn, err := j.d.opt.Dial(ctx, ep)
 	if j.d.abandoned(ctx) {
 		if err == nil {
@@ -195,12 +197,14 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlsp
 		return false, errAbandoned
 	}
 	if err != nil {
+		j.watch.Failed(TroubleConnect, err)
 		if ep.Network != "unix" { // that to a socket is in the recipients' records anyway
 			j.d.opt.Log.Infof("%s", diagnosisOf(err).Reason)
 		}
 		j.remember(err)
 		return false, nil
 	}
+	j.watch.Connected()
 	j.warnSocket()
 	s, err := j.open(ctx, ep, policy, conn)
 	if j.d.abandoned(ctx) {
@@ -210,6 +214,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlsp
 		return false, errAbandoned
 	}
 	if err != nil {
+		j.watch.Failed(j.where, err)
 		j.logOutOfStep(ep, err)
 		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake && !j.tls.retryPlain, j.ledger.left())
 		j.resetStamps()
@@ -221,6 +226,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlsp
 		}
 		return false, nil
 	}
+	j.watch.Opened(s.TLS())
 	_, err = j.transfer(ctx, s, last.transfer)
 	return true, err
 }
@@ -243,6 +249,7 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.P
 		}
 	}
 	dialog := &tlsDialog{j: j, ep: ep, policy: policy}
+	j.where = TroubleHello
 	if err := dialog.prepare(ctx, &opt); err != nil {
 		conn.Close()
 		return nil, err
@@ -253,12 +260,15 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.P
 	}
 	opened := &session{Session: s, endpoint: ep, pause: pause, policy: policy, serial: j.d.connections.Add(1)}
 	if err == nil {
+		j.where = TroubleTLS
 		err = dialog.start(ctx, opened)
 	}
 	if err == nil {
+		j.where = TroubleHello
 		err = j.introduce(ctx, opened)
 	}
 	if err == nil {
+		j.where = TroubleLogin
 		err = j.authenticate(ctx, opened)
 	}
 	return opened, err

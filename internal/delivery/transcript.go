@@ -75,7 +75,7 @@ func (j *job) notify(t *transcript) {
 
 // hooks tie a session to this delivery.
 func (j *job) hooks(ep nexthop.Endpoint) lmtp.Hooks {
-	h := lmtp.Hooks{Log: j.d.opt.Log, QueueID: j.req.QueueID}
+	h := lmtp.Hooks{Log: j.d.opt.Log, QueueID: j.req.QueueID, Stage: j.watch.Stage}
 	var trace func(lmtp.TraceEvent)
 	if j.d.opt.Trace != nil {
 		trace = j.d.opt.Trace(j.req, ep)

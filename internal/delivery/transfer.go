@@ -30,6 +30,7 @@ type transfer struct {
 func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool, err error) {
 	x := &transfer{j: j, s: s, final: final, offered: j.ledger.left(), kept: make(map[int]bool)}
 	defer j.resetStamps()
+	j.connection = s.serial
 	j.d.progress(ctx)
 	if f, unfit := x.unfit(); unfit {
 		j.fail(f, s.endpoint.Relay(), final, x.offered)
@@ -51,14 +52,18 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 		return false, errAbandoned
 	}
 	if err != nil && s.pooled() && x.untouched(err) {
+		j.watch.Stale()
 		j.d.drop(s)
 		delete(j.used, s.endpoint)
 		return true, nil
 	}
 	if err != nil {
+		j.watch.Failed(TroubleMessage, err)
 		j.troubled(err)
 		x.maybePlain(ctx, err)
 		x.failed(err)
+	} else if !j.req.Flags.Probe() {
+		j.watch.Done(len(x.offered))
 	}
 	var refused *lmtp.ReplyError
 	if err == nil || errors.As(err, &refused) {
@@ -138,6 +143,7 @@ func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 			x.j.d.progress(ctx)
 			if !req.Flags.Probe() {
 				x.j.stamps.DeliverDone = time.Now()
+				x.j.watch.Final(r.Code/100 != 4)
 			}
 			x.decided(x.offered[i], r)
 			x.logSession(x.offered[i], r)
@@ -194,7 +200,8 @@ func (x *transfer) body(ctx context.Context, w io.Writer, downgrade bool) error 
 	b := x.j.d.buffers.get()
 	defer x.j.d.buffers.put(b)
 	o.Buffer = b.wire
-	_, err = content.Copy(progressWriter{w, x.j.d, ctx}, x.j.file.RecordsIn(b.records, x.j.req.Offset), o)
+	stats, err := content.Copy(progressWriter{w, x.j.d, ctx}, x.j.file.RecordsIn(b.records, x.j.req.Offset), o)
+	x.j.watch.Content(stats.Bytes)
 	return err
 }
 
@@ -306,7 +313,12 @@ func (x *transfer) failed(err error) {
 func (x *transfer) logUnconfirmed(err error) {
 	var conn *lmtp.ConnError
 	open := x.open()
-	if x.j.d.opt.ExtraLogging && errors.As(err, &conn) && conn.Ambiguous() && len(open) > 0 {
+	if !errors.As(err, &conn) || !conn.Ambiguous() || len(open) == 0 {
+		return
+	}
+	x.j.unconfirmed = true
+	x.j.watch.Unconfirmed(len(open))
+	if x.j.d.opt.ExtraLogging {
 		x.j.d.opt.Log.Infof("%s: unconfirmed: %s did not answer the end of the message for %d of %d recipients; "+
 			"they may have it already, and will get it again",
 			x.j.req.QueueID, x.s.endpoint.Relay(), len(open), len(x.offered))

@@ -28,14 +28,7 @@ type Visit struct {
 // Visit prepares a visit on behalf of a request, whose recipients may be none.
 // File has its message, and may be nil for a probe. Outcomes go to the Reporter.
 func (d *Deliverer) Visit(req *request.Request, file *queuefile.File, ep nexthop.Endpoint) *Visit {
-	return &Visit{ep: ep, j: &job{
-		d:      d,
-		req:    req,
-		file:   file,
-		stamps: req.Stamps,
-		ledger: newLedger(req, d.reporter, file, d.opt.Log),
-		used:   make(map[nexthop.Endpoint]bool),
-	}}
+	return &Visit{ep: ep, j: d.newJob(req, file)}
 }
 
 // errPassedOver is a server that is not connected to for a reason that is logged.

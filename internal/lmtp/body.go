@@ -84,6 +84,7 @@ func (a *attempt) content(ctx context.Context) error {
 	}
 	b := s.body
 	b.reset(s.rw)
+	s.opt.at(StageBody)
 	s.wire.begin(s.opt.Timeouts.DataXfer, s.opt.Timeouts.MinDataRate)
 	err := t.Body(b)
 	b.complete()
@@ -125,6 +126,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (a *attempt) dot(b *bodyWriter) error {
 	s := a.s
 	s.opt.trace(TraceEvent{Kind: TraceCommand, Line: "."})
+	s.opt.at(StageFinal)
 	s.wire.begin(s.opt.Timeouts.DataDone, 0)
 	b.Write([]byte(".\r\n")) //nolint:errcheck // remembered
 	if b.flush() == nil {

@@ -85,6 +85,7 @@ func (s *Session) run(handle func(command, Reply)) error {
 		if k > 0 {
 			s.wire.begin(s.opt.Timeouts.of(c.stage), 0)
 		}
+		s.opt.at(c.stage)
 		r, err := s.reply()
 		if err == nil && int64(c.end) > w.begun.Load() {
 			err = ErrDesync
@@ -107,6 +108,7 @@ func (s *Session) run(handle func(command, Reply)) error {
 // runOne is run for a single command.
 func (s *Session) runOne(handle func(command, Reply)) error {
 	c := s.cmds[0]
+	s.opt.at(c.stage)
 	_, werr := s.rw.Write(s.out)
 	if werr != nil && isTimeout(werr) {
 		return s.fail(c.stage, werr)

@@ -18,8 +18,12 @@ type Hooks struct {
 	Log     Logger
 	QueueID string           // in front of some log lines
 	Trace   func(TraceEvent) // every command and reply line, in order
+	Stage   func(Stage)      // the dialog has come to a stage; it may be told of one again
 	Odd     func()           // the server said something odd; see ProtocolError
 	Masked  func()           // the greeting is good, and masked; before LHLO
+	// Strange takes the first line that comes in place of a greeting and is no
+	// reply: see Stranger. The greeting is still waited for.
+	Strange func(line string)
 }
 
 // A TraceKind says what a TraceEvent is.
@@ -158,6 +162,13 @@ func (o *Options) warningf(format string, args ...any) {
 func (o *Options) trace(ev TraceEvent) {
 	if o.Hooks.Trace != nil {
 		o.Hooks.Trace(ev)
+	}
+}
+
+// at tells that the dialog has come to a stage.
+func (o *Options) at(stage Stage) {
+	if o.Hooks.Stage != nil {
+		o.Hooks.Stage(stage)
 	}
 }
 

@@ -67,6 +67,7 @@ func Open(ctx context.Context, conn net.Conn, opt Options) (*Session, error) {
 		}
 	}
 	s.wire.begin(s.opt.Timeouts.LHLO, 0) // one limit for greeting and LHLO
+	s.opt.at(StageGreeting)
 	greeting, err := s.reply()
 	if err != nil {
 		return nil, s.fail(StageGreeting, err)
@@ -188,6 +189,7 @@ func (s *Session) Quit(ctx context.Context, wait bool) error {
 	}
 	defer s.watch(ctx)()
 	defer s.Close()
+	s.opt.at(StageQuit)
 	s.wire.begin(s.opt.Timeouts.Quit, 0)
 	s.group()
 	s.add(StageQuit, 0, append(s.out, "QUIT"...))

@@ -32,6 +32,7 @@ func (s *Session) StartTLS(ctx context.Context, cfg *tls.Config) (*tls.Connectio
 // handshake puts TLS under the dialog. The limit is for the handshake as a
 // whole: a server that sends a byte now and then does not prolong it.
 func (s *Session) handshake(cfg *tls.Config) error {
+	s.opt.at(StageTLS)
 	perReq := s.wire.setPerRequest(true)
 	s.wire.begin(s.opt.Timeouts.StartTLS, 0)
 	conn := tls.Client(s.wire, cfg)

@@ -246,6 +246,18 @@ func (p *Pool[K, S]) Stats() Stats {
 	return s
 }
 
+// Sessions returns the idle sessions, in no order. They are for looking at what
+// never changes about them: each may be leased by now.
+func (p *Pool[K, S]) Sessions() []S {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]S, 0, len(p.idle))
+	for e := range p.idle {
+		all = append(all, e.session)
+	}
+	return all
+}
+
 // closeAll closes sessions, outside the lock: what closing does is not ours.
 func closeAll[K comparable, S Session](entries []*entry[K, S]) {
 	for _, e := range entries {

@@ -82,7 +82,9 @@ type Options struct {
 	// AddressFormat is info_log_address_format: it makes the internal form of
 	// an address what the log shows. Nil: as it is.
 	AddressFormat func(address string) string
-	Log           Log
+	// Observe is told of each line of a delivery that was logged. Nil: nobody is.
+	Observe func(req *request.Request, at request.Attempt, line maillog.DeliveryLine)
+	Log     Log
 }
 
 // A Reporter reports recipients. Many goroutines may use one.

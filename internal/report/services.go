@@ -145,4 +145,7 @@ func (r *Reporter) log(it item, word string) {
 	}
 	line.Delay, line.A, line.B, line.C, line.D = it.at.Stamps.Delays(time.Now())
 	r.options.Log.Delivery(line)
+	if r.options.Observe != nil {
+		r.options.Observe(it.req, it.at, line)
+	}
 }

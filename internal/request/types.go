@@ -121,4 +121,11 @@ type Attempt struct {
 	Relay  string // "host[address]:port"; "none" without a connection
 	Stamps Stamps
 	TLS    string // the tls= field; empty leaves it out
+
+	// Connection counts the connections of the process, 0 for none; deliveries
+	// that share one have the same.
+	Connection int64
+	// Unconfirmed: the server did not answer the end of the message, and may
+	// have it for this recipient.
+	Unconfirmed bool
 }
