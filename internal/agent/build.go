@@ -125,7 +125,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		Names:          names,
 		UTF8:           s.SMTPUTF8Enable,
 	}
-	dial, err := s.dialOptions(log)
+	dial, err := s.dialOptions(inv, log)
 	if err != nil {
 		return delivery.Options{}, err
 	}
@@ -304,12 +304,15 @@ func (s *settings) resolverOptions(names dns.Source, t *tables, log *maillog.Log
 	return o
 }
 
-func (s *settings) dialOptions(log *maillog.Logger) (nexthop.DialOptions, error) {
+func (s *settings) dialOptions(inv master.Invocation, log *maillog.Logger) (nexthop.DialOptions, error) {
 	o := nexthop.DialOptions{
 		Timeout:   s.LMTP.ConnectTimeout,
 		Enforce:   s.LMTP.BindAddressEnforce,
 		TCPWindow: s.TCPWindowSize,
 		Log:       log,
+	}
+	if inv.Chroot {
+		o.Jail = s.QueueDirectory
 	}
 	var err error
 	if s.InetInterfaces != "all" {

@@ -88,6 +88,7 @@ func (j *job) authenticate(ctx context.Context, s *session) error {
 		err = s.Auth(ctx, client)
 	}
 	if err != nil {
+		j.hint(loginHint(s.endpoint, auth.policy(s).Option, s.TLS() != nil, err))
 		return j.authFailed(ctx, s.endpoint, login, err)
 	}
 	s.login = login.Identity(auth.Salt)

@@ -165,10 +165,7 @@ func (j *job) remember(err error) {
 		j.d.opt.Log.Warningf("%s: %s", j.req.QueueID, j.why.Reason)
 	}
 	var hinted interface{ Hint() string }
-	if !errors.As(err, &hinted) {
-		return
-	}
-	if hint := hinted.Hint(); hint != "" && j.d.opt.ExtraLogging && j.d.hints.due(hint) {
-		j.d.opt.Log.Infof("%s: hint: %s", j.req.QueueID, hint)
+	if j.d.opt.ExtraLogging && errors.As(err, &hinted) {
+		j.hint(hinted.Hint())
 	}
 }

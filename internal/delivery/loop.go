@@ -216,6 +216,7 @@ func (j *job) tryEndpoint(ctx context.Context, ep nexthop.Endpoint, policy *tlsp
 	if err != nil {
 		j.watch.Failed(j.where, err)
 		j.logOutOfStep(ep, err)
+		j.helloHint(ep, s, err)
 		j.fail(j.d.sessionFailure(ep, err), ep.Relay(), last.handshake && !j.tls.retryPlain, j.ledger.left())
 		j.resetStamps()
 		j.troubled(err)
@@ -239,6 +240,7 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.P
 	opt.Hooks = j.hooks(ep)
 	var pause time.Duration
 	opt.Hooks.Masked = func() { pause = j.masked(ctx, ep) }
+	opt.Hooks.Strange = func(line string) { j.hint(strange(ep, line)) }
 	if j.d.opt.Discard != nil {
 		var err error
 		if opt.Discard, err = j.d.opt.Discard(ep.Address()); err != nil {

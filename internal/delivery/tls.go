@@ -260,6 +260,7 @@ func (t *tlsDialog) failure(ctx context.Context, err error) error {
 	case !errors.As(err, &conn) || conn.Cancelled || t.handshake == nil:
 	case conn.Stage == lmtp.StageTLS:
 		t.handshake.Failed(conn.Err)
+		t.j.hint(helloHint(t.ep, "", t.j.d.opt.TLS.WrapperMode, err))
 		return t.broken(ctx)
 	case t.handshake.Verdict().OK(): // lost after the handshake
 		t.j.tls.retryPlain = t.j.plainAllowed(ctx, t.policy, t.ep)

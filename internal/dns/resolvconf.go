@@ -25,6 +25,7 @@ const (
 // A Config is what resolv.conf(5) says.
 type Config struct {
 	Servers  []netip.AddrPort // never empty: 127.0.0.1 if the file has none
+	Assumed  bool             // the file has no server
 	Search   []string         // domains to complete a short name with, in order
 	NDots    int              // a name with so many dots is tried as it is first
 	Timeout  time.Duration    // for each question to each server
@@ -76,6 +77,7 @@ func ParseConfig(r io.Reader, hostname string) (Config, error) {
 		}
 	})
 	if len(c.Servers) == 0 {
+		c.Assumed = true
 		c.Servers = []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), dnsPort)}
 	}
 	return c, err

@@ -31,10 +31,11 @@ type replyReader struct {
 	opt      *Options
 	limit    int // line_length_limit
 	br       *bufio.Reader
-	consumed int64    // bytes taken from br
-	off      bool     // the server sent a line without end: nothing more is read
-	pipeline bool     // the server offered PIPELINING: garbage deserves a warning
-	secrets  []string // what we sent that nobody may see, if the server repeats it
+	consumed int64             // bytes taken from br
+	off      bool              // the server sent a line without end: nothing more is read
+	pipeline bool              // the server offered PIPELINING: garbage deserves a warning
+	strange  func(line string) // Hooks.Strange, while the greeting is awaited; else nil
+	secrets  []string          // what we sent that nobody may see, if the server repeats it
 }
 
 func newReplyReader(r io.Reader, opt *Options) *replyReader {
@@ -155,6 +156,9 @@ func (r *replyReader) read() (Reply, error) {
 			return reply, nil
 		}
 		if !ok {
+			if r.strange != nil && !reply.Malformed {
+				r.strange(line)
+			}
 			reply.Malformed = true
 			r.complain(line)
 		}

@@ -68,7 +68,9 @@ func Open(ctx context.Context, conn net.Conn, opt Options) (*Session, error) {
 	}
 	s.wire.begin(s.opt.Timeouts.LHLO, 0) // one limit for greeting and LHLO
 	s.opt.at(StageGreeting)
+	s.replies.strange = s.opt.Hooks.Strange
 	greeting, err := s.reply()
+	s.replies.strange = nil
 	if err != nil {
 		return nil, s.fail(StageGreeting, err)
 	}

@@ -26,6 +26,7 @@ type DialOptions struct {
 	// bind address.
 	Own       []netip.Addr
 	TCPWindow int    // tcp_windowsize, bytes; 0 leaves it to the system
+	Jail      string // the root directory of the service, "" if that of the system; for hints
 	Log       Logger // nil: nobody is told
 }
 
@@ -34,6 +35,8 @@ type DialError struct {
 	Diagnosis dsn.Diagnosis // for the recipients, in Postfix's words
 	Endpoint  Endpoint
 	Err       error
+
+	jail string // see DialOptions
 }
 
 func (e *DialError) Error() string { return e.Diagnosis.Reason }
@@ -55,7 +58,12 @@ func Dial(ctx context.Context, ep Endpoint, o DialOptions) (net.Conn, error) {
 		defer cancel()
 	}
 	if ep.Network == unixNetwork {
-		return dialUnix(ctx, ep, o)
+		conn, err := dialUnix(ctx, ep, o)
+		var failed *DialError
+		if errors.As(err, &failed) {
+			failed.jail = o.Jail
+		}
+		return conn, err
 	}
 	return dialTCP(ctx, ep, o)
 }

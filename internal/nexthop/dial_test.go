@@ -89,7 +89,7 @@ func TestDialUnixFails(t *testing.T) {
 		{"private/gone", "4.4.1", "connect to mail.test[private/gone]: No such file or directory",
 			[]string{"below " + dir, "as uid ", ". drwx", "private does not exist"}},
 		{filepath.Join(dir, "dir/gone"), "4.4.1", "connect to mail.test[" + dir + "/dir/gone]: No such file or directory",
-			[]string{"looked for " + dir + "/dir/gone as uid", "/dir drwx------ owner", "/dir/gone does not exist"}},
+			[]string{"looked for " + dir + "/dir/gone as uid", "/dir drwx------ owner", "/dir/gone does not exist; is the server running, and does it listen there?"}},
 		{"link", "4.4.1", "connect to mail.test[link]: No such file or directory",
 			[]string{"link is a symbolic link to /nonexistent: No such file or directory"}},
 		{"file/x", "4.4.1", "connect to mail.test[file/x]: Not a directory", []string{"is not a directory"}},
@@ -167,8 +167,8 @@ func prepareDenied(t *testing.T, dir string) {
 
 func checkDenied(t *testing.T, dir string) {
 	for path, hint := range map[string]string{
-		dir + "/closed/socket": dir + "/closed d--------- owner 0:0 is not ours to search",
-		dir + "/socket":        dir + "/socket S--------- owner 0:0 is not ours to write to",
+		dir + "/closed/socket": dir + "/closed d--------- owner 0:0 is not ours to search; the directory has to let others pass (chmod o+x), or",
+		dir + "/socket":        dir + "/socket S--------- owner 0:0 is not ours to write to; the server has to let this uid or gid in: in Dovecot, by user, group and mode",
 	} {
 		hint = strings.ReplaceAll(hint, "0:0", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()))
 		conn, err := Dial(t.Context(), socket(path), DialOptions{})
@@ -404,6 +404,24 @@ func TestOwnAddresses(t *testing.T) {
 	for _, a := range loopback {
 		if !a.IsLoopback() || !slices.Contains(all, a) {
 			t.Errorf("loopback-only has %v", a)
+		}
+	}
+}
+
+// TestJailed: the hint speaks of the jail only where the process is in one: a
+// directory that does not exist for it stands for its root here.
+func TestJailed(t *testing.T) {
+	dir := shortDir(t)
+	t.Chdir(dir)
+	outside := "/var/spool/none/such"
+	for _, tt := range []struct{ path, jail, want string }{
+		{"/run/gone", dir, "looked for /run/gone as uid"},
+		{"/run/gone", outside, "inside of the chroot jail that is what is " + outside + "/run/gone outside: let the server listen there, or run the service without chroot"},
+		{"gone", outside, "looked for gone below " + outside + dir + " in the chroot jail " + outside + " as uid"},
+	} {
+		e := fails(t, t.Context(), socket(tt.path), DialOptions{Jail: tt.jail})
+		if hint := e.Hint(); !strings.Contains(hint, tt.want) || strings.Contains(hint, "jail") != (tt.jail == outside) {
+			t.Errorf("%s: hint %q lacks %q", tt.path, hint, tt.want)
 		}
 	}
 }

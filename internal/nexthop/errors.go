@@ -79,7 +79,7 @@ func lookupHint(host string, class Class, native bool, snapshot *dns.Snapshot, c
 	switch class {
 	case NotFound, NoData:
 		if native {
-			return ""
+			return fmt.Sprintf("%s is neither in /etc/hosts nor known to %s", host, askedServers(snapshot))
 		}
 		if snapshot.Hosts.Lookup(host) != nil {
 			return fmt.Sprintf("%s is in /etc/hosts, which is not read with lmtp_host_lookup = dns: set lmtp_host_lookup = dns, native", host)
@@ -87,14 +87,24 @@ func lookupHint(host string, class Class, native bool, snapshot *dns.Snapshot, c
 		if !strings.Contains(host, ".") {
 			return fmt.Sprintf("%s has no domain, and with lmtp_host_lookup = dns none is added: write the full name, or set lmtp_host_lookup = dns, native", host)
 		}
+		return fmt.Sprintf("%s is not known to %s", host, askedServers(snapshot))
 	case Retry:
-		var servers []string
-		for _, s := range snapshot.Config.Servers {
-			servers = append(servers, s.Addr().String())
-		}
-		return fmt.Sprintf("asked the name servers of resolv.conf (%s): %v", strings.Join(servers, ", "), rootCause(cause))
+		return fmt.Sprintf("no answer about %s from %s: %v", host, askedServers(snapshot), rootCause(cause))
 	}
 	return ""
+}
+
+// askedServers names the name servers. Their list was read before the process
+// entered its jail: a copy of the files in there does not matter.
+func askedServers(snapshot *dns.Snapshot) string {
+	if snapshot.Config.Assumed {
+		return "the name server on this machine (127.0.0.1), which is asked because /etc/resolv.conf names none"
+	}
+	var servers []string
+	for _, s := range snapshot.Config.Servers {
+		servers = append(servers, s.Addr().String())
+	}
+	return fmt.Sprintf("the name servers of /etc/resolv.conf (%s)", strings.Join(servers, ", "))
 }
 
 // rootCause returns the part of a lookup error that is not in the diagnosis.

@@ -18,7 +18,7 @@ import (
 // with its rights.
 func (e *DialError) Hint() string {
 	if e.Endpoint.Network == unixNetwork {
-		return unixHint(e.Endpoint.Path, e.Err)
+		return unixHint(e.Endpoint.Path, jailed(e.jail), e.Err)
 	}
 	switch {
 	case e.Diagnosis.Status == "4.4.0":
@@ -34,8 +34,17 @@ func (e *DialError) Hint() string {
 	return ""
 }
 
+// jailed tells where the root directory of this process is, as seen from
+// outside: the given directory, which inside of itself has no such name, or "".
+func jailed(jail string) string {
+	if _, err := os.Stat(jail); jail == "" || err == nil {
+		return ""
+	}
+	return jail
+}
+
 // unixHint explains why a socket cannot be connected to.
-func unixHint(path string, err error) string {
+func unixHint(path, jail string, err error) string {
 	switch {
 	case len(path) > maxSocketPath:
 		return fmt.Sprintf("the pathname has %d bytes, and a socket's can have %d: make a shorter one, or a symbolic link in a directory with a short name",
@@ -43,9 +52,14 @@ func unixHint(path string, err error) string {
 	case errors.Is(err, syscall.EAGAIN):
 		return "the server's queue of waiting connections is full: it is too slow, or its limits are too low"
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
-		return "looked for " + describePath(path)
+		text := "looked for " + describePath(path, jail)
+		if jail != "" && filepath.IsAbs(path) {
+			return fmt.Sprintf("%s; inside of the chroot jail that is what is %s outside: let the server listen there, or run the service without chroot (\"n\" in master.cf)",
+				text, filepath.Join(jail, path))
+		}
+		return text + "; is the server running, and does it listen there?"
 	case errors.Is(err, syscall.EACCES):
-		return "refused on the way along " + describePath(path)
+		return "refused on the way along " + describePath(path, jail) + accessCure(path)
 	case errors.Is(err, syscall.EPROTOTYPE):
 		return path + " is a socket for datagrams, not for connections"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -69,13 +83,17 @@ func kind(info fs.FileInfo) string {
 
 // describePath names every part of a pathname with its mode and owner, up to
 // the one that is missing or closed, and says who is looking from where.
-func describePath(path string) string {
+func describePath(path, jail string) string {
 	start, below := "/", ""
-	if !filepath.IsAbs(path) {
+	switch dir, err := os.Getwd(); {
+	case filepath.IsAbs(path):
+	case err != nil:
 		start, below = ".", " below an unknown directory"
-		if dir, err := os.Getwd(); err == nil {
-			below = " below " + dir
-		}
+	default:
+		start, below = ".", " below "+filepath.Join(jail, dir)
+	}
+	if jail != "" {
+		below += " in the chroot jail " + jail
 	}
 	text, open := describePart(start, false)
 	parts := []string{text}
@@ -87,6 +105,14 @@ func describePath(path string) string {
 		parts = append(parts, text)
 	}
 	return fmt.Sprintf("%s%s as uid %d gid %d: %s", path, below, os.Geteuid(), os.Getegid(), strings.Join(parts, ", "))
+}
+
+// accessCure says what opens the way.
+func accessCure(path string) string {
+	if _, err := os.Stat(path); err == nil { // as far as the socket it is open
+		return "; the server has to let this uid or gid in: in Dovecot, by user, group and mode of its unix_listener"
+	}
+	return "; the directory has to let others pass (chmod o+x), or the socket has to be in private/ of the queue directory"
 }
 
 // prefixes yields "a", "a/b" and "a/b/c" for "a/b/c".

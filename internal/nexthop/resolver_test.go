@@ -288,17 +288,20 @@ func TestLookupHints(t *testing.T) {
 	hosts, _ := dns.ParseHosts(strings.NewReader("192.0.2.1 dovecot.lan"))
 	config, _ := dns.ParseConfig(strings.NewReader("nameserver 192.0.2.53"), "")
 	o := Options{DNS: true, IPv4: true, Source: &dns.Snapshot{Hosts: hosts, Config: config}}
-	native := o
+	native, assumed := o, o
 	native.Native = true
+	empty, _ := dns.ParseConfig(strings.NewReader(""), "")
+	assumed.Source = &dns.Snapshot{Hosts: hosts, Config: empty}
 	for _, tt := range []struct {
 		o          Options
 		host, want string
 	}{
 		{o, "dovecot.lan", "/etc/hosts, which is not read"},
 		{o, "single", "has no domain"},
-		{o, "gone.test", ""},
-		{native, "gone", ""},
-		{o, "servfail", "(192.0.2.53): cause"},
+		{o, "gone.test", "gone.test is not known to the name servers of /etc/resolv.conf (192.0.2.53)"},
+		{native, "gone", "gone is neither in /etc/hosts nor known to the name servers"},
+		{assumed, "gone.test", "(127.0.0.1), which is asked because /etc/resolv.conf names none"},
+		{o, "servfail", "no answer about servfail from the name servers of /etc/resolv.conf (192.0.2.53): cause"},
 		{o, "host:0", "unix:PATH"},
 		{Options{}, "gone", ""},
 	} {

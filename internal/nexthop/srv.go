@@ -22,7 +22,7 @@ func (s *search) service(ctx context.Context) ([]Endpoint, error) {
 	} else {
 		class, status, text := explain(err)
 		s.failed(class, status, text, err).hint = func() string {
-			return lookupHint(name, class, true, o.Source.Current(), err)
+			return lookupHint(name, class, false, o.Source.Current(), err)
 		}
 		if class == Retry || class == Invalid || class == Fail {
 			fallback = fallback || o.IgnoreSRVError

@@ -141,24 +141,15 @@ func helloCause(ep nexthop.Endpoint, err error, d *dialog) (cause, cure string) 
 		first = d.first
 	}
 	var conn *lmtp.ConnError
-	upper := strings.ToUpper(first)
 	other := func(what string) (string, string) {
 		return fmt.Sprintf("this is the port of %s, it seems: %q", what, first), "name the port or the socket of the LMTP server"
 	}
 	switch {
-	case strings.HasPrefix(first, "* OK"):
-		return other("an IMAP server")
-	case strings.HasPrefix(first, "+OK"):
-		return other("a POP3 server")
-	case strings.HasPrefix(first, "SSH-"):
-		return other("an SSH server")
-	case strings.HasPrefix(upper, "\"IMPLEMENTATION\""):
-		return other("a ManageSieve server")
-	case strings.HasPrefix(upper, "HTTP/"):
-		return other("a web server")
+	case lmtp.Stranger(first) != "":
+		return other(lmtp.Stranger(first))
 	case strings.HasPrefix(first, "4"):
 		return "the server is there and does not want to talk now", "see the server's log; too many connections, as a rule: compare its limits with <service>_destination_concurrency_limit"
-	case strings.Contains(upper, "SMTP") && !strings.Contains(upper, "LMTP") && errorStage(err) == lmtp.StageLHLO:
+	case lmtp.SMTPOnly(first) && errorStage(err) == lmtp.StageLHLO:
 		return other("an SMTP server, which does not know LHLO")
 	case !errors.As(err, &conn):
 		return "", ""

@@ -145,6 +145,9 @@ func contains(offered []string, name string) bool {
 // A NoMechanismError says why none of the mechanisms on offer can be used.
 type NoMechanismError struct {
 	Removed []Removal // in the order of the offer
+	// Weak are those that would do if the settings demanded no more than
+	// noanonymous.
+	Weak []string
 }
 
 // A Removal says why one mechanism cannot be used.
@@ -170,8 +173,12 @@ func noneOf(offered []string, policy Policy, login Login, peer Peer) *NoMechanis
 	for _, name := range offered[:min(len(offered), maxRemoved)] {
 		reason := "not known here"
 		for _, m := range mechanisms() {
-			if strings.EqualFold(m.name, name) {
-				reason = m.refuse(policy, login, peer)
+			if !strings.EqualFold(m.name, name) {
+				continue
+			}
+			reason = m.refuse(policy, login, peer)
+			if m.refuse(Policy{Demand: NoAnonymous}, login, peer) == "" {
+				e.Weak = append(e.Weak, m.name)
 			}
 		}
 		e.Removed = append(e.Removed, Removal{printable(name), reason})
