@@ -12,8 +12,9 @@
 //   - qmgr(8): Queue writes a queue file, Deliver hands a request over and
 //     returns the final status, File looks at what became of the queue file;
 //   - bounce(8), as bounce, defer and trace, verify(8), flush(8),
-//     trivial-rewrite(8) and cleanup(8): Records tells what they were asked;
-//     Options.Behaviour makes one of them fail;
+//     trivial-rewrite(8), proxymap(8), whose tables are empty, and cleanup(8):
+//     Records tells what they were asked; Options.Behaviour makes one of them
+//     fail, Behave does so later;
 //   - scache(8), which keeps open connections for Postfix's own agent;
 //   - postlogd(8): Log tells what the agent logged;
 //   - an LMTP server that follows a script: Serve. It listens on a UNIX-domain
@@ -41,8 +42,7 @@
 //
 // # Known limits
 //
-// There is one service in a lab and no TLS manager or proxymap: an agent that
-// asks for them finds no socket. The
+// There is one service in a lab. The
 // trivial-rewrite stand-in completes a missing domain and does nothing else.
 // Each process of the agent leads a process group of its own, where under
 // master(8) all share one.

@@ -50,6 +50,8 @@ type Options struct {
 	// the programs unshare, mount and bash: the agent gets a mount namespace of
 	// its own.
 	Hosts string
+	// ResolvConf is the same for /etc/resolv.conf.
+	ResolvConf string
 
 	Behaviour map[string]Behaviour // of services, by name; default Works
 	Stderr    *os.File             // the agent's standard error; default /dev/null
@@ -117,8 +119,11 @@ func (l *Lab) build() error {
 	if err := l.Configure(nil); err != nil {
 		return err
 	}
-	if l.opts.Hosts != "" {
-		if err := writeOld(filepath.Join(l.dir, "hosts"), l.opts.Hosts); err != nil {
+	for name, text := range map[string]string{"hosts": l.opts.Hosts, "resolv.conf": l.opts.ResolvConf} {
+		if text == "" {
+			continue
+		}
+		if err := writeOld(filepath.Join(l.dir, name), text); err != nil {
 			return err
 		}
 	}

@@ -34,6 +34,8 @@ type postlog struct {
 	done chan struct{}
 
 	mu      sync.Mutex
+	how     Behaviour
+	changed *sync.Cond // of how
 	lines   []LogLine
 	barrier map[string]chan struct{}
 	serial  int
@@ -50,6 +52,7 @@ func newPostlog(l *Lab) (*postlog, error) {
 		return nil, fmt.Errorf("listen for postlog: %w", err)
 	}
 	p := &postlog{conn: conn, path: path, done: make(chan struct{}), barrier: make(map[string]chan struct{})}
+	p.changed = sync.NewCond(&p.mu)
 	if err := os.Chmod(path, 0o666); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("listen for postlog: %w", err)
@@ -63,6 +66,11 @@ func (p *postlog) receive() {
 	defer close(p.done)
 	buf := make([]byte, 64<<10)
 	for {
+		p.mu.Lock()
+		for p.how == Silent {
+			p.changed.Wait()
+		}
+		p.mu.Unlock()
 		n, _, err := p.conn.ReadFromUnix(buf)
 		if err != nil {
 			return
@@ -77,6 +85,23 @@ func (p *postlog) receive() {
 		}
 		p.mu.Unlock()
 	}
+}
+
+// behave changes how the daemon behaves: see Lab.Behave.
+func (p *postlog) behave(how Behaviour) (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.changed.Broadcast()
+	switch was := p.how; {
+	case how == Missing && was != Missing:
+		err = os.Rename(p.path, p.path+gone)
+	case how != Missing && was == Missing:
+		err = os.Rename(p.path+gone, p.path)
+	}
+	if err == nil {
+		p.how = how
+	}
+	return err
 }
 
 // parseLogLine takes "Nov 02 15:04:05 host tag[pid]: text" apart. What has
@@ -96,7 +121,16 @@ var logForm = regexp.MustCompile(`(?s)^[A-Z][a-z]{2} [0-9]{2} [0-9:]{8} (\S+) ([
 
 // sync waits until all datagrams sent before have been received.
 func (p *postlog) sync() {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: p.path, Net: "unixgram"})
+	p.mu.Lock()
+	path, silent := p.path, p.how == Silent
+	if p.how == Missing {
+		path += gone
+	}
+	p.mu.Unlock()
+	if silent {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		return // closed: everything was received
 	}
@@ -125,6 +159,7 @@ func (p *postlog) all() []LogLine {
 }
 
 func (p *postlog) close() {
+	_ = p.behave(Works)
 	p.sync()
 	p.conn.Close()
 	<-p.done

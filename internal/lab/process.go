@@ -115,8 +115,8 @@ func (l *Lab) forkExec(generation uint32, flow [2]int, status, listener int) (in
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	}
 	program, argv := l.opts.Agent, l.opts.argv()
-	if l.opts.Hosts != "" {
-		program, argv = l.withHosts(argv)
+	if binds := l.binds(); len(binds) > 0 {
+		program, argv = l.withFiles(binds, argv)
 		attr.Env = append(attr.Env, "PATH="+os.Getenv("PATH"))
 	}
 	pid, err := syscall.ForkExec(program, argv, attr)
@@ -126,11 +126,26 @@ func (l *Lab) forkExec(generation uint32, flow [2]int, status, listener int) (in
 	return pid, nil
 }
 
-// withHosts returns the program and the words that run the agent with an
-// /etc/hosts of its own: the same process in the end.
-func (l *Lab) withHosts(argv []string) (string, []string) {
-	const script = `mount --bind "$1" /etc/hosts && agent=$2 && shift 2 && unset PATH && exec -a "$0" "$agent" "$@"`
-	words := []string{"unshare", "--mount", "bash", "-c", script, argv[0], filepath.Join(l.dir, "hosts"), l.opts.Agent}
+// binds lists pairs: a file of the lab's, and the one of the machine's whose
+// place it takes for the agent.
+func (l *Lab) binds() []string {
+	var all []string
+	if l.opts.Hosts != "" {
+		all = append(all, filepath.Join(l.dir, "hosts"), "/etc/hosts")
+	}
+	if l.opts.ResolvConf != "" {
+		all = append(all, filepath.Join(l.dir, "resolv.conf"), "/etc/resolv.conf")
+	}
+	return all
+}
+
+// withFiles returns the program and the words that run the agent with files of
+// its own in the place of the machine's: the same process in the end.
+func (l *Lab) withFiles(binds, argv []string) (string, []string) {
+	const script = `while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done
+agent=$2 && shift 2 && unset PATH && exec -a "$0" "$agent" "$@"`
+	words := []string{"unshare", "--mount", "bash", "-c", script, argv[0]}
+	words = append(append(words, binds...), "--", l.opts.Agent)
 	program, err := exec.LookPath("unshare")
 	if err != nil {
 		program = "/usr/bin/unshare"

@@ -18,7 +18,8 @@ import (
 // A Record is one request that a stand-in service got.
 type Record struct {
 	At      time.Time
-	Service string      // "bounce", "defer", "trace", "verify", "flush", "rewrite", "cleanup"
+	Service string      // "bounce", "defer", "trace", "verify", "flush", "rewrite", "proxymap", "cleanup"
+	How     Behaviour   // of the service, for this request
 	Attrs   []attr.Pair // in the order of arrival; empty for cleanup
 	Mail    *Posted     // for cleanup: the mail that was posted
 }
@@ -44,7 +45,13 @@ const (
 	Missing  Behaviour = "missing"  // there is no socket
 	Garbles  Behaviour = "garbles"  // answers with what is not the protocol
 	BadHello Behaviour = "bad hello"
+	Slow     Behaviour = "slow"   // takes its time, see slowness
+	Silent   Behaviour = "silent" // takes the request and never answers
+	Noise    Behaviour = "noise"  // answers with bytes that are no attributes at all
 )
+
+// slowness is how long a slow service takes.
+const slowness = 200 * time.Millisecond
 
 // A service describes a request and answer service and what it greets with.
 type service struct {
@@ -63,6 +70,7 @@ func servicesTable() []service {
 		{"verify", "private", "address_verification_prrotocol", true}, // sic, wire.md 1.7
 		{"flush", "public", "queue_flush_protocol", false},
 		{"rewrite", "private", "trivial_rewrite_protocol", true},
+		{"proxymap", "private", "proxymap_protocol", true},
 	}
 }
 
@@ -73,45 +81,86 @@ type services struct {
 	listeners []net.Listener
 	wg        sync.WaitGroup
 
-	mu      sync.Mutex
-	records []Record
-	conns   map[net.Conn]bool
-	closed  bool
+	mu        sync.Mutex
+	records   []Record
+	conns     map[net.Conn]bool
+	closed    bool
+	behaviour map[string]Behaviour
+	places    map[string]string // paths of the sockets, by service
 }
 
 // newServices starts the stand-ins.
 func newServices(l *Lab) (*services, error) {
-	s := &services{lab: l, conns: make(map[net.Conn]bool)}
+	s := &services{
+		lab: l, conns: make(map[net.Conn]bool),
+		behaviour: make(map[string]Behaviour), places: make(map[string]string),
+	}
+	err := s.listen("public", "cleanup", s.cleanup)
 	for _, svc := range servicesTable() {
-		how := l.opts.Behaviour[svc.name]
-		if err := s.listen(svc.class, svc.name, how, func(c net.Conn) { s.answer(c, svc, how) }); err != nil {
-			return nil, errors.Join(err, s.close())
-		}
+		err = errors.Join(err, s.listen(svc.class, svc.name, func(c net.Conn) { s.answer(c, svc) }))
 	}
-	cleanup, scache := l.opts.Behaviour["cleanup"], l.opts.Behaviour["scache"]
-	if err := s.listen("public", "cleanup", cleanup, func(c net.Conn) { s.cleanup(c, cleanup) }); err != nil {
-		return nil, errors.Join(err, s.close())
+	err = errors.Join(err,
+		s.listen("private", "tlsmgr", s.tlsmgrClient),
+		s.listen("private", "scache", func(c net.Conn) { s.scacheClient(c, s.how("scache")) }))
+	for name, how := range l.opts.Behaviour {
+		err = errors.Join(err, s.behave(name, how))
 	}
-	if err := s.listen("private", "tlsmgr", l.opts.Behaviour["tlsmgr"], s.tlsmgrClient); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	if err := s.listen("private", "scache", scache, func(c net.Conn) { s.scacheClient(c, scache) }); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-// listen makes the socket of one service and serves its clients.
-func (s *services) listen(class, name string, how Behaviour, serve func(net.Conn)) error {
-	if how == Missing {
-		return nil
+// how tells how a service behaves now.
+func (s *services) how(name string) Behaviour {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behaviour[name]
+}
+
+// gone is what the path of a socket ends with while its service is missing: a
+// socket that is renamed goes on to listen.
+const gone = ".gone"
+
+// behave changes the behaviour of a service.
+func (s *services) behave(name string, how Behaviour) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path, was := s.places[name], s.behaviour[name]
+	switch {
+	case path == "":
+		return fmt.Errorf("set behaviour: there is no service %s", name)
+	case how == Missing && was != Missing:
+		err = os.Rename(path, path+gone)
+	case how != Missing && was == Missing:
+		err = os.Rename(path+gone, path)
 	}
+	if err != nil {
+		return fmt.Errorf("set behaviour of %s: %w", name, err)
+	}
+	s.behaviour[name] = how
+	return nil
+}
+
+// Behave changes how a service treats its clients from its next request on. The
+// log daemon, "postlog", knows Works, Missing, and Silent, in which case it
+// reads nothing: nor does Log then return what it has not read.
+func (l *Lab) Behave(service string, how Behaviour) error {
+	if service == "postlog" {
+		return l.postlog.behave(how)
+	}
+	return l.services.behave(service, how)
+}
+
+// listen makes the socket of one service and serves its clients.
+func (s *services) listen(class, name string, serve func(net.Conn)) error {
 	path := filepath.Join(s.lab.queue, class, name)
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		return fmt.Errorf("listen for %s: %w", name, err)
 	}
 	s.listeners = append(s.listeners, ln)
+	s.places[name] = path
 	if err := os.Chmod(path, 0o666); err != nil {
 		return fmt.Errorf("listen for %s: %w", name, err)
 	}
@@ -153,10 +202,10 @@ func (s *services) remove(c net.Conn) {
 }
 
 // answer serves one client of a request and answer service.
-func (s *services) answer(c net.Conn, svc service, how Behaviour) {
+func (s *services) answer(c net.Conn, svc service) {
 	if s.lab.opts.dialect().greets {
 		hello := svc.hello
-		if how == BadHello {
+		if s.how(svc.name) == BadHello {
 			hello = "no_such_protocol"
 		}
 		if new(attr.List).String(attr.Protocol, hello).Send(c) != nil {
@@ -172,8 +221,19 @@ func (s *services) answer(c net.Conn, svc service, how Behaviour) {
 			}
 			return
 		}
-		rec := Record{Service: svc.name, Attrs: attrs}
+		how := s.how(svc.name)
+		rec := Record{Service: svc.name, How: how, Attrs: attrs}
 		s.record(rec)
+		switch how {
+		case Slow:
+			time.Sleep(slowness)
+		case Silent:
+			_, _ = io.Copy(io.Discard, c) // until the client goes
+			return
+		case Noise:
+			_, _ = io.WriteString(c, strings.Repeat("\xff\r\n", 1000))
+			return
+		}
 		if reply := s.reply(&rec, how); reply == nil || reply.Send(c) != nil {
 			return
 		}
@@ -197,6 +257,11 @@ func (s *services) reply(rec *Record, how Behaviour) *attr.List {
 	switch rec.Service {
 	case "rewrite":
 		return list.Int("flags", 0).String("address", s.rewrite(rec.Get("address")))
+	case "proxymap": // every table is empty
+		if rec.Get("request") == "open" {
+			return list.Int(attr.Status, 0).Int("flags", 0)
+		}
+		return list.Int(attr.Status, noKey).String("value", "")
 	case "verify":
 		if rec.Get("request") == "query" {
 			return list.Int(attr.Status, -1).Int("recipient_status", 0).String("reason", "")
@@ -204,6 +269,9 @@ func (s *services) reply(rec *Record, how Behaviour) *attr.List {
 	}
 	return list.Int(attr.Status, 0)
 }
+
+// noKey is how proxymap(8) says that a table has no such entry.
+const noKey = 1
 
 // rewrite completes an address as trivial-rewrite(8) does with the "local"
 // rule: a missing domain is myorigin, which is the host name here.
@@ -259,7 +327,8 @@ type PostedRecord struct {
 }
 
 // cleanup serves one client of the cleanup service (wire.md 7.8).
-func (s *services) cleanup(c net.Conn, how Behaviour) {
+func (s *services) cleanup(c net.Conn) {
+	how := s.how("cleanup")
 	hello := new(attr.List)
 	if s.lab.opts.dialect().greets {
 		hello.String(attr.Protocol, "cleanup_protocol")

@@ -162,3 +162,49 @@ func TestCleanup(t *testing.T) {
 		t.Errorf("content record %c of %d bytes", n.Type, len(n.Data))
 	}
 }
+
+// A service changes its ways while the lab runs, and comes back from being gone.
+func TestBehave(t *testing.T) {
+	l := newLab(t, "deliver", lab.Options{Behaviour: map[string]lab.Behaviour{"bounce": lab.Missing}})
+	status := func() string {
+		lists := ask(t, l, "private/bounce", new(attr.List).Int("nrequest", 0))
+		if len(lists) < 2 {
+			return "none"
+		}
+		return lists[1][0].Value
+	}
+	connects := func(path string) bool {
+		c, err := net.Dial("unix", filepath.Join(l.QueueDirectory(), path))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}
+	behave := func(service string, how lab.Behaviour) {
+		t.Helper()
+		if err := l.Behave(service, how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if connects("private/bounce") {
+		t.Error("a service that is missing can be reached")
+	}
+	for _, c := range []struct {
+		how  lab.Behaviour
+		want string
+	}{{lab.Works, "0"}, {lab.Fails, "4294967295" /* -1 */}, {lab.HangsUp, "none"}, {lab.Slow, "0"}} {
+		behave("bounce", c.how)
+		if got := status(); got != c.want {
+			t.Errorf("%q: status %s, want %s", c.how, got, c.want)
+		}
+	}
+	if err := l.Behave("nobody", lab.Works); err == nil {
+		t.Error("there is a service nobody")
+	}
+	for _, how := range []lab.Behaviour{lab.Missing, lab.Silent, lab.Works} {
+		behave("postlog", how)
+	}
+	if len(l.Log()) != 0 {
+		t.Error("somebody logged")
+	}
+}
