@@ -162,7 +162,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		Service:         inv.Service,
 		MyHostname:      s.MyHostname,
 		Flags:           flags,
-		HeadersBackward: !s.release.AtLeast(3, 7),
+		HeadersBackward: !s.release.AtLeast(3, 6),
 		UTF8AtOnce:      !s.release.AtLeast(3, 11),
 		UTF8Downgrade:   s.Postlmtp.SMTPUTF8Downgrade,
 		UTF8Apart:       s.release.Repaired([2]int{7, 17}, [2]int{8, 12}, [2]int{9, 6}, [2]int{10, 5}),

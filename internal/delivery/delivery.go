@@ -44,8 +44,8 @@ type Options struct {
 	Service    string // the service's name in master.cf
 	MyHostname string
 	Flags      Flags
-	// HeadersBackward has prepended headers in the order of Postfix 3.5 and
-	// 3.6: Delivered-To, X-Original-To, Return-Path.
+	// HeadersBackward has prepended headers in the order of Postfix 3.5:
+	// Delivered-To, X-Original-To, Return-Path.
 	HeadersBackward bool
 	// UTF8AtOnce bounces mail that needs SMTPUTF8 at the first server that
 	// lacks it, in the words of Postfix before 3.11.
