@@ -2,13 +2,10 @@ package e2e
 
 import (
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
-	"time"
 )
 
 // TestUpgradeByRename: the daemon's file is replaced by rename(2) in the middle
@@ -87,10 +84,12 @@ func TestProcessLimits(t *testing.T) {
 	}{
 		{"default_process_limit = 1", "-", "1", 1},
 		{"default_process_limit = 2", "-", "2", 2},
+		{"default_process_limit = 100", "-", "100", 20}, // as many as the queue manager asks for
 		{"maxproc 1", "1", "100", 1},
 		{"maxproc 0", "0", "100", 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := startPostfix(t, options{maxproc: c.maxproc, main: []string{"default_process_limit = " + c.limit}})
 			s := unixSink(t, p, "sink").run()
 			const messages = 40
@@ -151,67 +150,4 @@ func TestQueueNames(t *testing.T) {
 			p.log.noAlarm(t, 0)
 		})
 	}
-}
-
-// TestInstanceName: an instance of postmulti(1) logs under its own name.
-func TestInstanceName(t *testing.T) {
-	t.Parallel()
-	p := startPostfix(t, options{main: []string{"multi_instance_name = postfix-two", "multi_instance_enable = yes"}})
-	s := unixSink(t, p, "sink").run()
-	to := "rcpt@sink.lmtp.sock.test"
-	id, queueID := p.sendSmall(t, "", to)
-	d := p.log.delivered(t, 0, queueID, to, "sent")
-	if d.tag != "postfix-two/lmtp" {
-		t.Errorf("tag in %s", d.line)
-	}
-	if n := s.times(id, to); n != 1 {
-		t.Errorf("delivered %d times", n)
-	}
-	p.log.noAlarm(t, 0)
-}
-
-// TestInetService: the daemon as a service on a TCP port takes the same requests.
-func TestInetService(t *testing.T) {
-	t.Parallel()
-	port := freePort(t)
-	p := startPostfix(t, options{further: fmt.Sprintf("127.0.0.1:%d inet n - y - - %s", port, underTest(t).file)})
-	for range 3 {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		p.must(err)
-		conn.SetDeadline(time.Now().Add(soon))
-		if _, err := conn.Read(make([]byte, 512)); err != nil {
-			t.Fatalf("no greeting: %v", err)
-		}
-		// There is no such message: the agent answers that there is nothing to do.
-		_, err = conn.Write(request("active", "0123456789A"))
-		p.must(err)
-		conn.(*net.TCPConn).CloseWrite()
-		if reply, err := io.ReadAll(conn); err != nil || len(reply) == 0 {
-			t.Errorf("no status: %q, %v", reply, err)
-		}
-		conn.Close()
-	}
-	p.log.noAlarm(t, 0, `0123456789A`)
-}
-
-// TestIPv6Only: the service knows no other protocol.
-func TestIPv6Only(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "[::1]:0")
-	if err != nil {
-		t.Skipf("no IPv6 on this machine: %v", err)
-	}
-	s := newSink(t, l).run()
-	port := l.Addr().(*net.TCPAddr).Port
-	p := startPostfix(t, options{services: map[string]string{"six": "y - -o inet_protocols=ipv6"}})
-	to := fmt.Sprintf("rcpt@p%d.six.six.test", port)
-	id, queueID := p.sendSmall(t, "", to)
-	d := p.log.delivered(t, 0, queueID, to, "sent")
-	if want := fmt.Sprintf("::1[::1]:%d", port); d.relay != want || s.times(id, to) != 1 {
-		t.Errorf("relay %s, want %s; delivered %d times", d.relay, want, s.times(id, to))
-	}
-	// The other protocol is not spoken.
-	to = fmt.Sprintf("rcpt@p%d.six.port.test", freePort(t))
-	_, queueID = p.sendSmall(t, "", to)
-	p.log.wait(t, 0, queueID+`: to=<[^>]*>, relay=none, .*status=(deferred|bounced)`)
 }

@@ -12,6 +12,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(confinedEnv) != "" {
+		fmt.Fprintln(os.Stderr, "confine:", becomeConfined(os.Args[1:]))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if buildDir != "" {
 		os.RemoveAll(buildDir)

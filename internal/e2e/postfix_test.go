@@ -31,6 +31,7 @@ type postfix struct {
 	t     *testing.T
 	dir   string // holds everything
 	agent agent
+	host  string         // the address that smtpd listens at
 	ports map[string]int // "smtp" and each of options.smtpd
 	log   *mailLog
 	wrap  []string // words before each command: see enterNamespace
@@ -50,6 +51,11 @@ type options struct {
 	syslog   bool              // log by syslog(3), in a mount namespace of its own
 	// nameserver is the address for resolv.conf, in a mount namespace, too.
 	nameserver string
+
+	ipv6    bool // the instance has no IPv4
+	stopped bool // it is not started
+	// world changes the world that the instance's programs run in.
+	world func(*postfix)
 }
 
 // startPostfix makes and starts an instance that is stopped with the test.
@@ -60,10 +66,14 @@ func startPostfix(t *testing.T, o options) *postfix {
 		o.agent = underTest(t)
 	}
 	dir := tempDir(t)
-	p := &postfix{t: t, dir: dir, agent: o.agent, ports: map[string]int{"smtp": freePort(t)},
+	p := &postfix{t: t, dir: dir, agent: o.agent, host: "127.0.0.1", ports: map[string]int{},
 		log: &mailLog{path: filepath.Join(dir, "log", "mail.log")}}
+	if o.ipv6 {
+		p.host = "::1"
+	}
+	p.ports["smtp"] = freePortOf(t, p.host)
 	for name := range o.smtpd {
-		p.ports[name] = freePort(t)
+		p.ports[name] = freePortOf(t, p.host)
 	}
 	p.makeDirs()
 	p.writeMain(o)
@@ -75,9 +85,14 @@ func startPostfix(t *testing.T, o options) *postfix {
 	if o.nameserver != "" {
 		p.useNameserver(o.nameserver)
 	}
+	if o.world != nil {
+		o.world(p)
+	}
 	t.Cleanup(p.shutdown)
 	reaper(t, dir)
-	p.start()
+	if !o.stopped {
+		p.start()
+	}
 	return p
 }
 
@@ -233,6 +248,9 @@ func (p *postfix) writeMain(o options) {
 	if o.syslog {
 		lines = append(lines, "maillog_file =")
 	}
+	if o.ipv6 {
+		lines = append(lines, "inet_protocols = ipv6", "inet_interfaces = ::1", "mynetworks = [::1]/128")
+	}
 	var text []byte
 	last := map[string]int{} // postfix warns about what is defined twice
 	lines = append(lines, o.main...)
@@ -252,9 +270,10 @@ func (p *postfix) writeMaster(o options) {
 	p.t.Helper()
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("127.0.0.1:%d inet n - n - - smtpd", p.ports["smtp"])
+	host := strings.ReplaceAll("["+p.host+"]", "[127.0.0.1]", "127.0.0.1")
+	line("%s:%d inet n - n - - smtpd", host, p.ports["smtp"])
 	for name, words := range o.smtpd {
-		line("127.0.0.1:%d inet n - n - - smtpd %s", p.ports[name], words)
+		line("%s:%d inet n - n - - smtpd %s", host, p.ports[name], words)
 	}
 	b.WriteString(`pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
@@ -323,12 +342,24 @@ func (p *postfix) run(name string, args ...string) string {
 // start runs "postfix start" and waits for the greeting of each smtpd.
 func (p *postfix) start() {
 	p.t.Helper()
-	// Without the integrity check, which takes longer than all the rest.
-	p.must(os.WriteFile(p.queue("quick-start"), nil, 0o600))
+	p.quickStart()
 	p.run("postfix", "-c", p.conf(), "start")
+	p.listens()
+}
+
+// quickStart leaves out the integrity check of the next start, which takes
+// longer than all the rest.
+func (p *postfix) quickStart() {
+	p.t.Helper()
+	p.must(os.WriteFile(p.queue("quick-start"), nil, 0o600))
+}
+
+// listens waits for each smtpd.
+func (p *postfix) listens() {
+	p.t.Helper()
 	for name, port := range p.ports {
 		eventually(p.t, soon, name+" to listen", func() bool {
-			c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+			c, err := net.DialTimeout("tcp", net.JoinHostPort(p.host, strconv.Itoa(port)), time.Second)
 			if err != nil {
 				return false
 			}
@@ -386,7 +417,12 @@ func (p *postfix) shutdown() {
 // freePort returns a port of 127.0.0.1 that is free now.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return freePortOf(t, "127.0.0.1")
+}
+
+func freePortOf(t *testing.T, host string) int {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,12 +100,18 @@ func validatorAddress() string {
 // useNameserver gives the programs of the instance another resolv.conf.
 func (p *postfix) useNameserver(addr string) {
 	p.t.Helper()
-	file := filepath.Join(p.dir, "resolv.conf")
-	for _, name := range []string{file, p.queue("etc", "resolv.conf")} {
-		p.must(os.WriteFile(name, []byte("nameserver "+addr+"\n"), 0o644))
+	p.useFile("resolv.conf", "nameserver "+addr+"\n")
+}
+
+// useFile gives them another file in /etc.
+func (p *postfix) useFile(name, text string) {
+	p.t.Helper()
+	file := filepath.Join(p.dir, name)
+	for _, path := range []string{file, p.queue("etc", name)} {
+		p.must(os.WriteFile(path, []byte(text), 0o644))
 	}
 	p.wrap = []string{"unshare", "--mount", "/bin/sh", "-c",
-		`mount --make-rprivate / && mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}
+		`mount --make-rprivate / && mount --bind "$0" "/etc/$1" && shift && exec "$@"`, file, name}
 }
 
 func (v *validator) must(err error) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/textproto"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,7 +29,7 @@ type client struct {
 
 // dial connects to a listener of the instance ("smtp" or of options.smtpd).
 func (p *postfix) dial(listener string) (*client, error) {
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.ports[listener]))
+	conn, err := net.Dial("tcp", net.JoinHostPort(p.host, strconv.Itoa(p.ports[listener])))
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func TestWire(t *testing.T) {
 			"other@sink.flags.sock.test": "other@sink.flags.sock.test"} {
 			p.log.delivered(t, 0, queueID, to, "sent")
 			fields := []string{"Return-Path: <" + from + ">\r\n", "X-Original-To: " + original + "\r\n", "Delivered-To: " + to + "\r\n"}
-			if !since(7) {
+			if !since(6) {
 				slices.Reverse(fields)
 			}
 			head := strings.Join(fields, "") + "Received: "
