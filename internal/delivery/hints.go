@@ -92,11 +92,11 @@ func helloHint(ep nexthop.Endpoint, greeting string, wrapped bool, err error) st
 		return fmt.Sprintf("%s does not begin with TLS, as lmtp_tls_wrappermode = yes has it, but with %q: set it to no, or name the port for TLS",
 			ep.Relay(), plain.RecordHeader[:])
 	case errors.As(err, &conn) && conn.Stage == lmtp.StageGreeting && conn.Timeout:
-		if wrapped {
-			return ""
+		text := ep.Relay() + " accepts the connection and gives no greeting: its processes may all be busy"
+		if ep.Network != "unix" && !wrapped {
+			text += ", or it waits for TLS from the first byte (lmtp_tls_wrappermode = yes with lmtp_tls_security_level = encrypt)"
 		}
-		return fmt.Sprintf("%s accepts the connection and then says nothing: either its processes are all busy, or it waits for TLS from the first byte (lmtp_tls_wrappermode = yes with lmtp_tls_security_level = encrypt)",
-			ep.Relay())
+		return text
 	}
 	return ""
 }

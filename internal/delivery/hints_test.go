@@ -111,7 +111,7 @@ func TestWrongPort(t *testing.T) {
 					return
 				}
 				if tc.name == "silence" {
-					if time.Since(start) != 300*time.Second || len(hints) != 1 || !strings.Contains(hints[0], "accepts the connection and then says nothing") {
+					if time.Since(start) != 300*time.Second || len(hints) != 1 || !strings.Contains(hints[0], "accepts the connection and gives no greeting") {
 						t.Errorf("after %v: %q", time.Since(start), hints)
 					}
 					return

@@ -416,7 +416,8 @@ func TestJailed(t *testing.T) {
 	outside := "/var/spool/none/such"
 	for _, tt := range []struct{ path, jail, want string }{
 		{"/run/gone", dir, "looked for /run/gone as uid"},
-		{"/run/gone", outside, "inside of the chroot jail that is what is " + outside + "/run/gone outside: let the server listen there, or run the service without chroot"},
+		{"/run/gone", outside, "; pathnames begin at the jail: let the server listen on " + outside + "/run/gone, or run the service without chroot"},
+		{outside + "/private/gone", outside, "; pathnames begin at the jail: write unix:private/gone"},
 		{"gone", outside, "looked for gone below " + outside + dir + " in the chroot jail " + outside + " as uid"},
 	} {
 		e := fails(t, t.Context(), socket(tt.path), DialOptions{Jail: tt.jail})

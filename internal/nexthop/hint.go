@@ -52,12 +52,7 @@ func unixHint(path, jail string, err error) string {
 	case errors.Is(err, syscall.EAGAIN):
 		return "the server's queue of waiting connections is full: it is too slow, or its limits are too low"
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
-		text := "looked for " + describePath(path, jail)
-		if jail != "" && filepath.IsAbs(path) {
-			return fmt.Sprintf("%s; inside of the chroot jail that is what is %s outside: let the server listen there, or run the service without chroot (\"n\" in master.cf)",
-				text, filepath.Join(jail, path))
-		}
-		return text + "; is the server running, and does it listen there?"
+		return "looked for " + describePath(path, jail) + "; " + missingCure(path, jail)
 	case errors.Is(err, syscall.EACCES):
 		return "refused on the way along " + describePath(path, jail) + accessCure(path)
 	case errors.Is(err, syscall.EPROTOTYPE):
@@ -105,6 +100,19 @@ func describePath(path, jail string) string {
 		parts = append(parts, text)
 	}
 	return fmt.Sprintf("%s%s as uid %d gid %d: %s", path, below, os.Geteuid(), os.Getegid(), strings.Join(parts, ", "))
+}
+
+// missingCure says where the socket may be instead.
+func missingCure(path, jail string) string {
+	inside, below := strings.CutPrefix(path, jail+"/")
+	switch {
+	case jail == "" || !filepath.IsAbs(path):
+		return "is the server running, and does it listen there?"
+	case below:
+		return "pathnames begin at the jail: write unix:" + inside
+	}
+	return fmt.Sprintf("pathnames begin at the jail: let the server listen on %s, or run the service without chroot (\"n\" in master.cf)",
+		filepath.Join(jail, path))
 }
 
 // accessCure says what opens the way.
