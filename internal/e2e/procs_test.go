@@ -20,13 +20,15 @@ type process struct {
 
 // processes lists the living processes whose working directory is inside a
 // directory. All of Postfix's and Dovecot's programs work inside the
-// directories of their instance, which no other process enters.
+// directories of their instance, which no other process enters. Seen from inside
+// of a chroot, the path of one in a mount namespace of its own has that of the
+// chroot in front.
 func processes(dir string) []process {
 	var list []process
 	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	for _, link := range links {
 		cwd, err := os.Readlink(link)
-		if err != nil || !strings.HasPrefix(cwd, dir+"/") {
+		if err != nil || !strings.Contains(cwd, dir+"/") {
 			continue
 		}
 		if p, ok := processStat(filepath.Dir(link)); ok {
@@ -81,7 +83,7 @@ cat >/dev/null
 for round in 1 2 3; do
 	for link in /proc/[0-9]*/cwd; do
 		case $(readlink "$link") in
-		"$1"/*) pid=${link#/proc/}; kill -9 "${pid%/cwd}" ;;
+		*"$1"/*) pid=${link#/proc/}; kill -9 "${pid%/cwd}" ;;
 		esac
 	done
 done
