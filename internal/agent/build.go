@@ -212,6 +212,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		Trace:        s.trace(inv, t, log),
 		ExtraLogging: s.Postlmtp.ExtraLogging,
 		Tracing:      s.tracing(),
+		Chunking:     s.Postlmtp.Chunking,
 		ORcptAnyway:  s.Postlmtp.ORcpt == "always",
 		Progress:     master.Pat,
 		Stopping:     master.ErrStopping,

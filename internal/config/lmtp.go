@@ -177,6 +177,7 @@ type Postlmtp struct {
 
 	// The dialog.
 	XClient           []string // postlmtp_xclient
+	Chunking          bool     // postlmtp_chunking
 	SendTrace         bool     // postlmtp_send_trace
 	ORcpt             string   // postlmtp_orcpt
 	SMTPUTF8Downgrade bool     // postlmtp_smtputf8_downgrade

@@ -65,6 +65,8 @@ func dialogRows(c *Config) []*Param {
 			"Age of a message from which these are used").since("2.3"),
 		period("lmtp_pix_workaround_delay_time", &c.LMTP.PIXWorkaroundDelayTime, "10s",
 			"Pause before the end of a message in one of them").min(1).since("2.3"),
+		yesno("postlmtp_chunking", &c.Postlmtp.Chunking, "no",
+			"Send the content by BDAT to servers that offer CHUNKING, and all of a small message in one flight on a connection that is used again; see docs/chunking.md").since("postlmtp"),
 		list("postlmtp_xclient", &c.Postlmtp.XClient, "",
 			"What to tell servers that offer XCLIENT, such as a Dovecot that trusts this machine: session (queue ID and connection, for its log), timeout (lmtp_data_done_timeout)").since("postlmtp"),
 		yesno("postlmtp_send_trace", &c.Postlmtp.SendTrace, "no",

@@ -17,6 +17,7 @@ type Header struct{ Name, Value string }
 // lines of any length.
 type Options struct {
 	LineLimit int      // lmtp_line_length_limit, bytes; 0 or less: no limit
+	Dots      bool     // leave dots at the start of a line alone: for BDAT
 	Prepend   []Header // in the order in which they are sent
 	Downgrade bool     // convert 8-bit MIME parts to 7-bit text
 	MIME      MIMELimits
@@ -75,7 +76,7 @@ type stage interface {
 // all of the last line's end, but not the final dot.
 func Copy(dst io.Writer, src *queuefile.Records, o Options) (Stats, error) {
 	w := newWire(dst, o.LineLimit, o.Buffer)
-	w.onFold = o.OnFold
+	w.onFold, w.dots = o.OnFold, o.Dots
 	var first stage = w
 	if o.Downgrade || o.Generic != nil || o.Checks.any() {
 		m := newMIMEStage(w, o.MIME)

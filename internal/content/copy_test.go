@@ -216,3 +216,17 @@ func TestDeliveredTo(t *testing.T) {
 		t.Error("looked at too many headers")
 	}
 }
+
+// TestDots: content for BDAT has the dots that the message has.
+func TestDots(t *testing.T) {
+	records := []queuefile.Record{line("A: b"), line(""), line("."), line("..a"), part("."), line("b"), line("a\n.\nb"), line("abc.de")}
+	for limit, want := range map[int]string{0: "A: b\r\n\r\n.\r\n..a\r\n.b\r\na\r\n.\r\nb\r\nabc.de\r\n", 5: "A: b\r\n\r\n.\r\n..a\r\n.b\r\na\r\n.\r\nb\r\nabc.d\r\n e\r\n"} {
+		for _, downgrade := range []bool{false, true} {
+			var out bytes.Buffer
+			_, err := Copy(&out, source(t, records...), Options{Dots: true, LineLimit: limit, Downgrade: downgrade})
+			if err != nil || out.String() != want {
+				t.Errorf("limit %d, downgrade %v: %q, %v", limit, downgrade, out.String(), err)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 // Package content turns the content records of a queue file into what an LMTP
 // server reads after DATA: lines that end with CRLF, with a dot added in front
-// of a dot that begins a line (RFC 5321 section 4.5.2).
+// of a dot that begins a line (RFC 5321 section 4.5.2); or without that dot, after
+// BDAT (RFC 3030).
 //
 // # The path of a record
 //

@@ -37,8 +37,9 @@ type sink interface {
 type wire struct {
 	dst   io.Writer
 	buf   []byte
-	limit int // bytes in a line; 0: any
-	left  int // bytes that fit into this line; equal to limit where a line begins
+	dots  bool // none is doubled
+	limit int  // bytes in a line; 0: any
+	left  int  // bytes that fit into this line; equal to limit where a line begins
 	stats Stats
 
 	part   bool // the last record was part of a line
@@ -93,7 +94,7 @@ func (w *wire) body(typ byte, text []byte) error {
 // text writes what has no line feed in it. A line is broken where it reaches
 // the limit and goes on; a line of exactly the limit is not.
 func (w *wire) text(typ byte, text []byte) {
-	if w.left == w.limit && len(text) > 0 && text[0] == '.' {
+	if !w.dots && w.left == w.limit && len(text) > 0 && text[0] == '.' {
 		put(w, ".")
 	}
 	for w.limit > 0 && len(text) >= w.left {

@@ -106,6 +106,7 @@ type Options struct {
 	// unconfirmed mail, which Postfix does not have.
 	ExtraLogging bool
 	Tracing      Tracing
+	Chunking     bool // postlmtp_chunking: BDAT for servers that offer it
 	ORcptAnyway  bool // postlmtp_orcpt = always: ORCPT= to servers without DSN
 	// Watch is told what deliveries do; nil: nobody is.
 	Watch Watcher
@@ -125,6 +126,7 @@ type Deliverer struct {
 	pool     *sessionPool
 	hints    hints
 	buffers  bufferPool
+	chunks   lmtp.ChunkPool
 
 	connections atomic.Int64 // made so far
 }

@@ -29,11 +29,12 @@ func (j *job) mapFailed(err error, reason string) Failure {
 }
 
 // contentOptions say how the content is sent.
-func (x *transfer) contentOptions(ctx context.Context, downgrade bool) (content.Options, error) {
+func (x *transfer) contentOptions(ctx context.Context, t *lmtp.Transaction) (content.Options, error) {
 	j, opt := x.j, &x.j.d.opt
 	o := content.Options{
 		LineLimit: opt.LineLengthLimit,
-		Downgrade: downgrade,
+		Downgrade: t.Downgrade,
+		Dots:      t.Chunks != nil,
 		MIME:      opt.MIME,
 		Log:       opt.Log,
 		QueueID:   j.req.QueueID,

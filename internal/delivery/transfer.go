@@ -126,7 +126,6 @@ func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 		Recipients: make([]lmtp.Recipient, len(x.offered)),
 
 		ORcptAnyway: opt.ORcptAnyway,
-		Body:        func(w io.Writer) error { return x.body(ctx, w, downgrade) },
 		FinalGrace:  opt.FinalGrace,
 
 		PauseBeforeDot: x.s.pause,
@@ -148,6 +147,10 @@ func (x *transfer) transaction(ctx context.Context) (*lmtp.Transaction, error) {
 			x.decided(x.offered[i], r)
 			x.logSession(x.offered[i], r)
 		},
+	}
+	t.Body = func(w io.Writer) error { return x.body(ctx, w, t) }
+	if opt.Chunking && x.s.Caps().Chunking {
+		t.Chunks = &x.j.d.chunks
 	}
 	if req.Flags.Probe() {
 		t.Probe = opt.VerifyTarget
@@ -192,8 +195,8 @@ func (j *job) encoding() string {
 }
 
 // body streams the content from the queue file.
-func (x *transfer) body(ctx context.Context, w io.Writer, downgrade bool) error {
-	o, err := x.contentOptions(ctx, downgrade)
+func (x *transfer) body(ctx context.Context, w io.Writer, t *lmtp.Transaction) error {
+	o, err := x.contentOptions(ctx, t)
 	if err != nil {
 		return err
 	}

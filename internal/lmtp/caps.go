@@ -34,6 +34,7 @@ type Capabilities struct {
 	AuthLists    []string // the same, as they were offered; there may be several, or an empty one
 	DSN          bool
 	SMTPUTF8     bool
+	Chunking     bool // RFC 3030: BDAT
 	XForward     XForwardSet
 	XClient      XClientSet
 	Trace        bool // Cyrus: a name for each message, see Transaction.TraceID
@@ -168,6 +169,8 @@ func (c *Capabilities) offer(word, args string, underTLS bool, opt *Options) {
 		set(&c.DSN, kwDSN)
 	case "SMTPUTF8":
 		set(&c.SMTPUTF8, kwSMTPUTF8)
+	case "CHUNKING":
+		set(&c.Chunking, kwCHUNKING)
 	case "REQUIRETLS":
 		if underTLS {
 			set(&c.RequireTLS, kwREQUIRETLS)

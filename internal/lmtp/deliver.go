@@ -55,32 +55,15 @@ func (s *Session) Deliver(ctx context.Context, t *Transaction) error {
 
 // run is the transaction from MAIL FROM to its end.
 func (a *attempt) run(ctx context.Context) error {
-	if err := a.envelope(); err != nil {
+	if a.oneFlight() {
+		return a.chunks(ctx, false)
+	}
+	if over, err := a.offer(); over {
 		return err
 	}
-	switch {
-	case a.reset != nil:
-		a.s.Close()
-		return &ReplyError{Stage: StageResetProbe, Reply: *a.reset}
-	case a.mail != nil:
-		if err := a.abandon(); err != nil {
-			return err
-		}
-		return a.refusal(StageMail, *a.mail)
-	case len(a.accepted) == 0 || a.data == nil: // nobody left, or ProbeRcpt
-		if err := a.abandon(); err != nil {
-			return err
-		}
-		a.release()
-		return nil
-	case a.data.Code/100 != 3:
-		if err := a.abandon(); err != nil {
-			return err
-		}
-		a.release()
-		return a.refusal(StageData, *a.data)
+	if a.t.chunked() {
+		return a.chunks(ctx, true)
 	}
-	a.release()
 	if a.t.Probe == ProbeData {
 		// There is no way back from DATA but to hang up.
 		a.s.Close()
@@ -90,6 +73,38 @@ func (a *attempt) run(ctx context.Context) error {
 		return nil
 	}
 	return a.content(ctx)
+}
+
+// offer sends the envelope. It is true if that was all of the transaction;
+// otherwise there are recipients who wait for the content.
+func (a *attempt) offer() (over bool, err error) {
+	if err := a.envelope(); err != nil {
+		return true, err
+	}
+	switch {
+	case a.reset != nil:
+		a.s.Close()
+		return true, &ReplyError{Stage: StageResetProbe, Reply: *a.reset}
+	case a.mail != nil:
+		if err := a.abandon(); err != nil {
+			return true, err
+		}
+		return true, a.refusal(StageMail, *a.mail)
+	case len(a.accepted) == 0 || a.t.Probe == ProbeRcpt:
+		if err := a.abandon(); err != nil {
+			return true, err
+		}
+		a.release()
+		return true, nil
+	case a.data != nil && a.data.Code/100 != 3:
+		if err := a.abandon(); err != nil {
+			return true, err
+		}
+		a.release()
+		return true, a.refusal(StageData, *a.data)
+	}
+	a.release()
+	return false, nil
 }
 
 func (a *attempt) refusal(stage Stage, r Reply) error {
@@ -118,9 +133,14 @@ func (a *attempt) envelope() error {
 	if err == nil || a.reset != nil {
 		return nil
 	}
-	// The dialog broke off. What was answered until then stands, unless
-	// replies may have gone to the wrong commands: a 3xx reply before DATA is
-	// the answer to DATA if one is missing at the end.
+	return a.brokenOff(err)
+}
+
+// brokenOff is the end of a transaction whose dialog broke off in the envelope.
+// What was answered until then stands, unless replies may have gone to the
+// wrong commands: a 3xx reply before DATA is the answer to DATA if one is
+// missing at the end.
+func (a *attempt) brokenOff(err error) error {
 	if errors.Is(err, ErrDesync) {
 		return err
 	}
@@ -177,17 +197,21 @@ func (a *attempt) connected() {
 	}
 }
 
-// pipelined sends everything up to DATA at once (RFC 2920 section 3.1).
-func (a *attempt) pipelined() error {
+// compose makes a group of all commands of the envelope.
+func (a *attempt) compose() {
 	s, c := a.s, a.commander()
 	s.group()
-	if err := a.begin(c, func() error { return nil }); err != nil {
-		return err
-	}
+	_ = a.begin(c, func() error { return nil })
 	for i := range a.t.Recipients {
 		s.add(StageRcpt, i, c.rcpt(s.out, &a.t.Recipients[i]))
 	}
-	if a.t.Probe != ProbeRcpt {
+}
+
+// pipelined sends everything up to DATA at once (RFC 2920 section 3.1).
+func (a *attempt) pipelined() error {
+	s := a.s
+	a.compose()
+	if a.t.Probe != ProbeRcpt && !a.t.chunked() {
 		s.add(StageData, 0, append(s.out, "DATA"...))
 	}
 	return s.run(a.handle)
@@ -211,7 +235,7 @@ func (a *attempt) oneByOne() error {
 			return err
 		}
 	}
-	if len(a.accepted) == 0 || a.t.Probe == ProbeRcpt {
+	if len(a.accepted) == 0 || a.t.Probe == ProbeRcpt || a.t.chunked() {
 		return nil
 	}
 	s.add(StageData, 0, append(s.out, "DATA"...))

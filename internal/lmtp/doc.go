@@ -35,14 +35,29 @@
 // consistently, or the connection was lost. Without PIPELINING every command
 // waits for its reply.
 //
+// # Chunking
+//
+// With Transaction.Chunks the content goes by BDAT (RFC 3030), in chunks of at
+// most 64 KB. On a session that lay idle a message up to that size goes in one
+// flight: RSET, MAIL, all RCPT and BDAT LAST with the content, in one write where
+// the socket's buffer takes it: one round trip. If the server refuses all
+// recipients the content was sent for nothing, and the server has to discard it;
+// RSET shows that it is in step. Any other message goes when the envelope was
+// answered, each chunk while the reply to the one before is awaited, and the last
+// one when all others were taken: a refused chunk ends the transaction before the
+// server can have all of the message.
+//
 // # Time
 //
 // Every stage has its own limit ([Timeouts]), which applies to every single
 // read and write, or with PerRequestDeadline to all input and output of one
 // request. Time spent elsewhere does not count. When the context ends, whatever
 // is going on is abandoned at once and the connection is closed; but once the
-// final dot is on its way the transaction goes on for Transaction.FinalGrace,
+// final dot, BDAT LAST or a flight is on its way the transaction goes on for Transaction.FinalGrace,
 // because the server may already have stored the message.
+//
+// In a flight the limit of each reply is that of final replies: the server may
+// store the message before it says anything.
 //
 // # Limits
 //

@@ -94,9 +94,10 @@ func startDovecot(t *testing.T) (dir string) {
 	return dir
 }
 
-func TestDovecot(t *testing.T) {
-	dir := startDovecot(t)
-	var conn net.Conn
+// dialDovecot starts one and connects to it.
+func dialDovecot(t *testing.T) (dir string, conn net.Conn) {
+	t.Helper()
+	dir = startDovecot(t)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(30 * time.Second); conn == nil; <-tick.C {
@@ -105,6 +106,11 @@ func TestDovecot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return dir, conn
+}
+
+func TestDovecot(t *testing.T) {
+	dir, conn := dialDovecot(t)
 	ctx := context.Background()
 	res := new(result)
 	s, err := Open(ctx, conn, testOptions(&res.recorder))

@@ -40,9 +40,11 @@ type ConnError struct {
 	// Cancelled says that the context ended; Err is then its cause.
 	Cancelled bool
 	Err       error
-	// DotSent says that all of the message was sent: the server may have stored
-	// it for any recipient without an outcome. Otherwise it has for none, also
-	// if Stage is StageFinal, which is what Postfix says in the log.
+	// DotSent says that all of the message was sent, with DATA or BDAT: the
+	// server may have stored it for any recipient without an outcome. Otherwise
+	// it has for none, also if Stage is StageFinal, which is what Postfix says in
+	// the log. A flight of which nothing was answered, because the idle session
+	// was dead, has StageResetProbe.
 	DotSent bool
 	// Unsettled holds the indices of the recipients without an outcome, in
 	// order. Nil outside of Deliver.

@@ -80,7 +80,11 @@ func (s *Session) run(handle func(command, Reply)) error {
 	if len(s.cmds) == 1 {
 		return s.runOne(handle)
 	}
-	w := s.startWriter()
+	size := chunkSize
+	if s.wire.kernel && len(s.out) <= chunkSize {
+		size = 0
+	}
+	w := s.startWriter(s.out, size, nil)
 	for k, c := range s.cmds {
 		if k > 0 {
 			s.wire.begin(s.opt.Timeouts.of(c.stage), 0)
@@ -137,23 +141,34 @@ type groupWriter struct {
 	err   error // valid after done
 }
 
-func (s *Session) startWriter() *groupWriter {
+// startWriter writes data beside the reader, size bytes at a time, or with a
+// size of 0 at once, because the socket's buffers are known to take all of it;
+// then it calls written, if that is set.
+func (s *Session) startWriter(data []byte, size int, written func()) *groupWriter {
 	w := &groupWriter{done: make(chan struct{})}
 	s.wire.setOverlap(true)
-	if s.wire.kernel && len(s.out) <= chunkSize {
-		w.write(s) // a socket's buffers take that much at once
+	if size == 0 {
+		w.run(s, data, len(data), written)
 	} else {
-		go w.write(s)
+		go w.run(s, data, size, written)
 	}
 	return w
 }
 
-func (w *groupWriter) write(s *Session) {
+func (w *groupWriter) run(s *Session, data []byte, size int, written func()) {
 	defer close(w.done)
-	for off := 0; off < len(s.out); {
-		end := min(off+chunkSize, len(s.out))
+	w.write(s, data, size)
+	if written != nil {
+		written()
+	}
+}
+
+// write writes data, so many bytes at a time.
+func (w *groupWriter) write(s *Session, data []byte, size int) {
+	for off := 0; off < len(data); {
+		end := min(off+size, len(data))
 		w.begun.Store(int64(end))
-		if _, err := s.rw.Write(s.out[off:end]); err != nil {
+		if _, err := s.rw.Write(data[off:end]); err != nil {
 			w.err = err
 			if !isTimeout(err) {
 				s.wire.bound(time.Now().Add(drainTime))

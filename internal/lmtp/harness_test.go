@@ -209,7 +209,7 @@ func describe(err error) string {
 
 func stageName(s Stage) string {
 	return [...]string{"connect", "greeting", "lhlo", "starttls", "tls", "xclient", "auth", "xforward1", "xforward2",
-		"trace", "mail", "rcpt", "data", "body", "final", "rset", "probe", "quit"}[s]
+		"trace", "mail", "rcpt", "data", "body", "chunk", "final", "rset", "probe", "quit"}[s]
 }
 
 func (res *result) outcomes() string { return strings.Join(res.outcome, ", ") }

@@ -31,7 +31,7 @@ type TraceKind int
 
 // The kinds of trace events.
 const (
-	TraceCommand  TraceKind = iota // a command, or the final dot
+	TraceCommand  TraceKind = iota // a command, or the final dot; the content of BDAT follows as TraceBody
 	TraceReply                     // a reply line as it came, made printable
 	TraceReplaced                  // what the reply filter made of the line before
 	TraceBody                      // message content was sent: Size bytes on the wire
@@ -57,7 +57,7 @@ type Timeouts struct {
 	Mail     time.Duration // lmtp_mail_timeout
 	Rcpt     time.Duration // lmtp_rcpt_timeout: each RCPT TO
 	DataInit time.Duration // lmtp_data_init_timeout
-	DataXfer time.Duration // lmtp_data_xfer_timeout
+	DataXfer time.Duration // lmtp_data_xfer_timeout: content, and the reply to each chunk but the last
 	DataDone time.Duration // lmtp_data_done_timeout: each final reply
 	Reset    time.Duration // lmtp_rset_timeout
 	Quit     time.Duration // lmtp_quit_timeout
@@ -137,7 +137,7 @@ func (t *Timeouts) of(s Stage) time.Duration {
 		return t.Rcpt
 	case StageData:
 		return t.DataInit
-	case StageBody:
+	case StageBody, StageChunk:
 		return t.DataXfer
 	case StageFinal:
 		return t.DataDone

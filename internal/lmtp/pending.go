@@ -36,3 +36,19 @@ func isSocket(conn net.Conn) bool {
 	_, ok := conn.(syscall.Conn)
 	return ok
 }
+
+// sendBuffer is the size of a socket's send buffer in bytes, 0 if it is unknown.
+func sendBuffer(conn net.Conn) (size int) {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		size, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF)
+	})
+	return size
+}

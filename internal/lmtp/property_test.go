@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -177,6 +178,72 @@ func TestRandomTiming(t *testing.T) {
 	}
 }
 
+// TestCutChunksAnywhere does the same with BDAT: a message in two steps, then one
+// in a flight.
+func TestCutChunksAnywhere(t *testing.T) {
+	for _, towards := range []string{"client", "server"} {
+		for _, clean := range []bool{true, false} {
+			t.Run(fmt.Sprint(towards, clean), func(t *testing.T) {
+				for n := 0; ; n++ {
+					if done := cutChunksAt(t, n, towards == "client", clean); done {
+						if n < 400 {
+							t.Fatalf("dialog of %d bytes", n)
+						}
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+func cutChunksAt(t *testing.T, n int, towardsClient, clean bool) (done bool) {
+	synctest.Test(t, func(t *testing.T) {
+		f := mixedServer(true)
+		f.keywords = append(f.keywords, "CHUNKING")
+		client, server := memPair(64)
+		if towardsClient {
+			runCut(f, server, -1, n, clean)
+		} else {
+			runCut(f, server, n, -1, clean)
+		}
+		s, err := Open(context.Background(), client, testOptions(new(recorder)))
+		pool := new(ChunkPool)
+		check := func() {}
+		for i := 0; i < 2 && err == nil; i++ {
+			at := fmt.Sprintf("message %d, cut at %d", i, n)
+			tr := newTransaction(5)
+			tr.Chunks, tr.Idle = pool, i > 0
+			verify, outcomes := truth(t, f, tr, at)
+			synctest.Wait() // until the server waits for a command
+			clear(f.promised)
+			f.complete = false
+			err = s.Deliver(context.Background(), tr)
+			check = func() {
+				verify()
+				var conn *ConnError
+				settled := strings.Join(outcomes, "")
+				if (err == nil) != (len(settled) == 15) {
+					t.Errorf("%s: %v, outcomes %q", at, err, outcomes)
+				}
+				if errors.As(err, &conn) && f.complete && len(settled) < 15 && !conn.DotSent {
+					t.Errorf("%s: the server has the message, and %v denies it", at, err)
+				}
+			}
+			if err == nil {
+				check()
+			}
+		}
+		if err == nil {
+			done = s.Quit(context.Background(), true) == nil
+		}
+		client.Close()
+		<-f.done
+		check()
+	})
+	return done
+}
+
 // FuzzDialog has a server that says anything: the session ends, and every
 // recipient has one outcome at most. The byte 0x01 in the input makes the
 // server wait for a line from the client.
@@ -184,38 +251,37 @@ func FuzzDialog(f *testing.F) {
 	f.Add([]byte("220 hi\r\n\x01250-x\r\n250 PIPELINING\r\n\x01250 ok\r\n\x01250 ok\r\n\x01550 no\r\n\x01250 ok\r\n\x01354 go\r\n\x01\x01\x01\x01250 a\r\n452 b\r\n"), uint16(64))
 	f.Add([]byte("220 hi\r\n\x01250 x\r\n\x01250 ok\r\n\x01250 ok\r\n\x01550 no\r\n\x01250 ok\r\n\x01354 go\r\n552 early\r\n250 early\r\n"), uint16(1))
 	f.Add([]byte("220 hi\r\n\x01250-x\r\n250 PIPELINING\r\n\x01\x01\x01\x01250 ok\r\n550 no\r\n550 no\r\n550 no\r\n354 go\r\n"), uint16(4096))
+	f.Add([]byte("220 hi\r\n\x01250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n\x01\x01\x01\x01\x01250 a\r\n250 b\r\n250 c\r\n550 d\r\n250 e\r\n\x01\x01\x01\x01250 f\r\n452 g\r\n"), uint16(5000))
+	f.Add([]byte("220 hi\r\n\x01250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n\x01250 a\r\n\x01250 b\r\n\x01550 d\r\n\x01550 d\r\n\x01550 d\r\n\x01\x01\x01\x01503 no\r\n\x01250 ok\r\n"), uint16(5001))
+	f.Add([]byte("220 hi\r\n\x01250-x\r\n250 CHUNKING\r\n\x01250 a\r\n\x01250 b\r\n\x01250 c\r\n\x01250 d\r\n\x01250 d\r\n\x01\x01\x01\x01250 e\r\n250 f\r\n250 g\r\n"), uint16(5001))
 	f.Fuzz(func(t *testing.T, in []byte, size uint16) {
-		synctest.Test(t, func(t *testing.T) { fuzzDialog(t, in, int(size%5000)+1) })
+		synctest.Test(t, func(t *testing.T) { fuzzDialog(t, in, int(size%5000)+1, size >= 5000) })
 	})
 }
 
-func fuzzDialog(t *testing.T, in []byte, size int) {
+// fuzzDialog has a transaction on a connection with a buffer of size bytes; with
+// chunks, if the server offers that, and as on a session that lay idle.
+func fuzzDialog(t *testing.T, in []byte, size int, chunks bool) {
 	client, server := memPair(size)
-	done := make(chan bool, 1)
+	done := make(chan []byte, 1)
 	go func() {
 		defer server.Close()
-		sawDot := false
-		defer func() { done <- sawDot }()
+		var got bytes.Buffer // all that the client sent
+		defer func() { done <- got.Bytes() }()
 		br := bufio.NewReader(server)
 		for i, part := range bytes.Split(in, []byte{1}) {
 			if i > 0 {
-				line, err := br.ReadString('\n')
+				line, err := br.ReadBytes('\n')
+				got.Write(line)
 				if err != nil {
 					return
 				}
-				sawDot = sawDot || line == ".\r\n"
 			}
 			if _, err := server.Write(part); err != nil {
 				return
 			}
 		}
-		for {
-			line, err := br.ReadString('\n')
-			if err != nil {
-				return
-			}
-			sawDot = sawDot || line == ".\r\n"
-		}
+		io.Copy(&got, br)
 	}()
 	res := new(result)
 	sent := false
@@ -223,6 +289,9 @@ func fuzzDialog(t *testing.T, in []byte, size int) {
 	res.session, err = Open(context.Background(), client, testOptions(&res.recorder))
 	if err == nil {
 		tr := newTransaction(3)
+		if chunks && res.session.Caps().Chunking {
+			tr.Chunks, tr.Idle = new(ChunkPool), true
+		}
 		res.watch(t, tr)
 		final := tr.OnFinal
 		tr.OnFinal = func(i int, r Reply) {
@@ -237,7 +306,30 @@ func fuzzDialog(t *testing.T, in []byte, size int) {
 		res.session.Quit(context.Background(), true)
 	}
 	client.Close()
-	if sawDot := <-done; sent && !sawDot {
-		t.Error("sent without a dot")
+	if got := <-done; sent && !hasEnd(got) {
+		t.Errorf("sent without an end: %q", got)
+	}
+}
+
+// hasEnd tells whether all of a message is in what a client sent: a final dot, or
+// all of the last chunk.
+func hasEnd(sent []byte) bool {
+	for {
+		line, rest, ok := bytes.Cut(sent, []byte("\r\n"))
+		if !ok {
+			return false
+		}
+		var size int
+		var last string
+		n, _ := fmt.Sscanf(string(line), "BDAT %d %s", &size, &last)
+		switch {
+		case string(line) == ".":
+			return true
+		case n == 2:
+			return len(rest) >= size
+		case n == 1 && len(rest) < size:
+			return false
+		}
+		sent = rest[size:]
 	}
 }

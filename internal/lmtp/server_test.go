@@ -33,12 +33,17 @@ type fakeServer struct {
 	tail     string // said behind the final replies
 	rset     string
 	quit     string
-	bodyMax  int // closes after so many bytes of content; 0 never
+	chunk    func(i int) string // reply to the i-th BDAT that is not the last
+	nobody   string             // said to BDAT without a recipient; default 503
+	bodyMax  int                // closes after so many bytes of content; 0 never
 	bodySay  string
 
 	segment int           // replies are written so many bytes at a time, 0 at once
 	gap     time.Duration // between segments
 	slow    time.Duration // between commands
+
+	chunks int  // BDAT commands of this transaction
+	failed bool // one of them was refused
 
 	lines    []string // commands as received
 	body     []byte   // content as received, with the dot
@@ -151,7 +156,7 @@ func (f *fakeServer) serve() {
 			last := strings.TrimRight(f.mail, "\r\n")
 			last = last[strings.LastIndexByte(last, '\n')+1:]
 			mail = f.lax || last == "" || last[0] == '2'
-			rcpts, accepted = 0, nil
+			rcpts, accepted, f.chunks, f.failed = 0, nil, 0, false
 			ok = f.say(f.mail, "250 2.1.0 ok")
 		case "RCPT":
 			r := "503 5.5.1 no sender"
@@ -186,8 +191,12 @@ func (f *fakeServer) serve() {
 				ok = f.content(br, accepted)
 			}
 			mail = false
+		case "BDAT":
+			ok = f.bdat(br, line, accepted)
+			mail = mail && f.chunks > 0
 		case "RSET":
-			mail = false
+			mail, f.chunks, f.failed = false, 0, false
+			rcpts, accepted = 0, nil
 			ok = f.say(f.rset, "250 2.0.0 reset")
 		case "QUIT":
 			f.say(f.quit, "221 2.0.0 bye")
@@ -218,6 +227,48 @@ func (f *fakeServer) content(br *bufio.Reader, accepted []int) bool {
 			break
 		}
 	}
+	return f.finals(accepted)
+}
+
+// bdat takes a chunk (RFC 3030).
+func (f *fakeServer) bdat(br *bufio.Reader, line string, accepted []int) bool {
+	var size int
+	var word string
+	fmt.Sscanf(line, "BDAT %d %s", &size, &word)
+	for buf := make([]byte, 1000); size > 0; {
+		if f.bodyMax > 0 && len(f.body) >= f.bodyMax {
+			if f.bodySay != "" {
+				return f.say(f.bodySay, "")
+			}
+			return false
+		}
+		n, err := br.Read(buf[:min(size, len(buf))])
+		if err != nil {
+			return false
+		}
+		f.body = append(f.body, buf[:n]...)
+		size -= n
+	}
+	f.chunks++
+	switch {
+	case len(accepted) == 0:
+		f.failed = true
+		return f.say(f.nobody, "503 5.5.0 No valid recipients")
+	case f.failed:
+		return f.say("503 5.5.0 Previous data chunk failed", "")
+	case word == "LAST":
+		f.chunks = 0
+		return f.finals(accepted)
+	case f.chunk != nil:
+		r := f.chunk(f.chunks - 1)
+		f.failed = r != "" && r[0] != '2'
+		return f.say(r, "250 2.0.0 taken")
+	}
+	return f.say("", "250 2.0.0 taken")
+}
+
+// finals answers the end of the content for each recipient.
+func (f *fakeServer) finals(accepted []int) bool {
 	f.complete = true
 	for _, i := range accepted {
 		r := fmt.Sprintf("250 2.0.0 <r%d> saved", i)

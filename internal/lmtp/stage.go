@@ -19,7 +19,8 @@ const (
 	StageRcpt                          // RCPT TO
 	StageData                          // DATA
 	StageBody                          // message content, up to and without the final dot
-	StageFinal                         // final dot and the replies to it
+	StageChunk                         // BDAT, all but the last
+	StageFinal                         // final dot or BDAT LAST, and the replies to it
 	StageReset                         // RSET after an abandoned transaction
 	StageResetProbe                    // RSET that asks whether an idle session is alive
 	StageQuit                          // QUIT
@@ -56,6 +57,8 @@ func (s Stage) texts() stageText {
 		return stageText{"sending DATA command", "DATA"}
 	case StageBody:
 		return stageText{"sending message body", "end of DATA"}
+	case StageChunk:
+		return stageText{"sending message body", "BDAT"}
 	case StageFinal:
 		return stageText{"sending end of data -- message may be sent more than once", "end of DATA"}
 	case StageReset:

@@ -84,15 +84,18 @@ type Transaction struct {
 	Recipients  []Recipient
 	Probe       Probe
 
+	// Chunks, if set, has the content go by BDAT (RFC 3030): the server must
+	// offer CHUNKING. A probe uses DATA all the same.
+	Chunks *ChunkPool
 	// Body writes the content as it goes over the wire: lines that end in
-	// CRLF, dots doubled, no final dot. When it fails because w failed, the
+	// CRLF, dots doubled unless Chunks is set, no final dot. When it fails because w failed, the
 	// error that it returns does not matter; any other error becomes a
 	// LocalError; if it has a method Partial() bool that says so, what was
 	// written before is still sent off. It is not called for a probe, nor if no
 	// recipient is left.
 	Body func(w io.Writer) error
 	// PauseBeforeDot is the PIX workaround delay_dotcrlf: content is sent off,
-	// and so much later the final dot.
+	// and so much later the final dot. BDAT has no dot.
 	PauseBeforeDot time.Duration
 	// FinalGrace is how long final replies are awaited after the context ended.
 	FinalGrace time.Duration

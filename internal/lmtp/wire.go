@@ -25,6 +25,7 @@ type wire struct {
 	kernel  bool        // a socket, which takes a few KB without waiting for the peer
 
 	nonblock bool // reads return at once; only the reader touches it
+	takes    int  // see room; 0 is not known yet
 
 	mu        sync.Mutex
 	perReq    bool          // limits are for a request, not for a read or write
@@ -38,6 +39,16 @@ type wire struct {
 	cancelled error         // cause of the end of the context
 	grace     time.Duration // added to until when the context ends
 	watchID   int           // the method call that is going on
+}
+
+// room is how much a peer that has read all before may be sent without waiting
+// for it: a part of the socket's buffer, because the kernel counts more than the
+// bytes. It is 0 if that is unknown.
+func (w *wire) room() int {
+	if w.takes == 0 && w.kernel {
+		w.takes = max(sendBuffer(w.Conn)/4, chunkSize)
+	}
+	return w.takes
 }
 
 // begin starts the limit of a stage. A write that goes on gets the time anew:
