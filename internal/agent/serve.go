@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"runtime/debug"
@@ -149,23 +148,24 @@ func (a *agent) open(req *request.Request) (*queuefile.File, error) {
 	return file, nil
 }
 
-// closeWait bounds the wait for the queue manager to close the connection. It
-// closes at once; a peer that never does must not hold a slot.
-const closeWait = time.Minute
+// finishLimit bounds the writing of a status, which a socket takes at once. A
+// peer that reads nothing must not hold a slot.
+const finishLimit = time.Minute
 
-// finish sends the status, and waits for the queue manager to close.
+// finish sends the status. Postfix's agent waits then for the queue manager to
+// close, because of systems whose sockets lose what was written before a close;
+// Linux's do not.
 func (a *agent) finish(conn net.Conn, result delivery.Result) {
 	status := 0
 	if result.Unfinished {
 		status = -1
 	}
-	if err := conn.SetDeadline(time.Now().Add(min(a.settings.IPCTimeout, closeWait))); err != nil {
+	if err := conn.SetWriteDeadline(time.Now().Add(min(a.settings.IPCTimeout, finishLimit))); err != nil {
 		return
 	}
-	if err := request.Finish(conn, status, result.Hop); err != nil {
-		return // the queue manager has gone; marks and records are written
-	}
-	io.ReadFull(conn, make([]byte, 1))
+	// An error means that the queue manager has gone; marks and records are
+	// written.
+	_ = request.Finish(conn, status, result.Hop)
 }
 
 // reporter passes outcomes to the status services.

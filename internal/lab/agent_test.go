@@ -58,7 +58,6 @@ func newLab(t *testing.T, mode string, opts lab.Options) *lab.Lab {
 //	crash      exits with status 3 at once
 //	old hello  greets as for Postfix 3.5
 //	dies       takes a request and exits with status 4
-//	hasty      closes right after the status
 //	slow       takes 100 ms for a request
 //	stubborn   ignores SIGTERM, says AVAIL only to those who wait for it
 //	tell       logs how it was started
@@ -135,9 +134,7 @@ func serveOne(c net.Conn, mode string) int {
 		logLine("lmtp", fmt.Sprintf("%s: to=<%s>, status=sent (by the test)", req.QueueID, r.Address))
 	}
 	_ = request.Finish(c, 0, dsn.Diagnosis{})
-	if mode != "hasty" {
-		_, _ = bufio.NewReader(c).ReadByte()
-	}
+	_, _ = bufio.NewReader(c).ReadByte()
 	return 0
 }
 

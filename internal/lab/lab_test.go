@@ -134,7 +134,6 @@ func TestBadAgents(t *testing.T) {
 		{"crash", func(err error) bool { return errors.Is(err, lab.ErrThrottled) }},
 		{"old hello", func(err error) bool { return strings.Contains(fmt.Sprint(err), "greeting is not that of") }},
 		{"dies", func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
-		{"hasty", func(err error) bool { return strings.Contains(fmt.Sprint(err), "closed first") }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.mode, func(t *testing.T) {

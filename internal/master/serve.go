@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -79,8 +80,10 @@ func Serve(ctx context.Context, s Settings, handle Handler) error {
 		handle:   handle,
 		stop:     stop,
 		wake:     wake,
+		work:     make(chan net.Conn),
 		ended:    make(chan ending, max(s.Bound, 1)),
 	}
+	defer close(e.work)
 	e.alarm = newAlarm(s.Watchdog, s.StopGrace, func() { e.stuck(cancel) })
 	defer e.alarm.stop()
 	switch {
@@ -127,6 +130,8 @@ type engine struct {
 	handle Handler
 	stop   context.Context // cancelled by SIGTERM
 	wake   *watcher
+	work   chan net.Conn // to a slot that waits for work
+	spare  atomic.Int32  // slots that do
 	ended  chan ending
 	again  time.Time // no accept before it: the last one has failed
 	alarm  *alarm
@@ -137,30 +142,15 @@ type ending struct {
 	lost bool // the watchdog gave it up: it may still run
 }
 
-// start runs the handler for conn in a goroutine of its own. Its end, one and
-// only one, goes to e.ended, and the waker says so.
+// start runs the handler for conn in a slot: one that waits for work, or a new
+// one. The end of the handler, one and only one, goes to e.ended, and the waker
+// says so.
 func (e *engine) start(conn net.Conn) {
-	var once sync.Once
-	end := func(lost bool) {
-		once.Do(func() {
-			e.ended <- ending{lost}
-			e.wake.wake()
-		})
+	select {
+	case e.work <- conn:
+	default:
+		go e.newSlot().run(conn)
 	}
-	ctx, cancel := context.WithCancelCause(e.stop)
-	dog := startWatchdog(e.Watchdog, e.StopGrace,
-		func() {
-			cancel(ErrWatchdog) // first: the log may be what it waits for
-			e.Log.Warningf("%v: a delivery made no progress for daemon_timeout (%v)", ErrWatchdog, e.Watchdog)
-		},
-		func() { end(true) })
-	go func() {
-		e.handle(context.WithValue(ctx, watchdogKey{}, dog), conn)
-		dog.stop()
-		cancel(nil)
-		_ = conn.Close()
-		end(false)
-	}()
 }
 
 // serve runs the handler for conn and waits for its end, or, after SIGTERM, for

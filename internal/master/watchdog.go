@@ -10,53 +10,85 @@ import (
 
 type watchdogKey struct{}
 
-// watchdog limits the time of one handler. It has two steps: cancel the
-// handler's context, and give the handler up.
+// watchdog limits the time of one handler after the other. It has two steps:
+// cancel the handler's context, and give the handler up. After that it is not
+// used again.
 type watchdog struct {
+	limit, grace time.Duration
+	bark, bite   func()
+
 	mu    sync.Mutex
-	timer *time.Timer // nil once stopped
-	limit time.Duration
+	timer *time.Timer // nil: no limit, or never started
+	due   time.Time   // not before it: the timer may be late for the last handler
+	on    bool
 	fired bool
+	bit   bool
 }
 
-// startWatchdog arms a watchdog: after limit it calls bark, and after grace
-// more, unless stopped, bite. A limit of zero or less disarms it.
-func startWatchdog(limit, grace time.Duration, bark, bite func()) *watchdog {
-	w := &watchdog{limit: limit}
-	if limit <= 0 {
-		return w
+// newWatchdog makes a watchdog: limit after its start it calls bark, and after
+// grace more, unless stopped, bite. A limit of zero or less disarms it.
+func newWatchdog(limit, grace time.Duration, bark, bite func()) *watchdog {
+	return &watchdog{limit: limit, grace: grace, bark: bark, bite: bite}
+}
+
+// start arms the watchdog, unless it has fired.
+func (w *watchdog) start() {
+	if w.limit <= 0 {
+		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.timer = time.AfterFunc(limit, func() {
-		w.mu.Lock()
-		if w.timer == nil || w.fired {
-			w.mu.Unlock()
-			return
-		}
-		w.fired = true
-		w.timer = time.AfterFunc(grace, bite)
+	w.on = true
+	if !w.fired {
+		w.set(w.limit)
+	}
+}
+
+// set has the timer go off after d. The lock must be held.
+func (w *watchdog) set(d time.Duration) {
+	w.due = time.Now().Add(d)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(d, w.expire)
+		return
+	}
+	w.timer.Reset(d)
+}
+
+// expire is called by the timer.
+func (w *watchdog) expire() {
+	w.mu.Lock()
+	if !w.on || w.bit || time.Now().Before(w.due) {
 		w.mu.Unlock()
-		bark()
-	})
-	return w
+		return
+	}
+	act := w.bark
+	if w.fired {
+		w.bit, act = true, w.bite
+	} else {
+		w.fired = true
+		w.set(w.grace)
+	}
+	w.mu.Unlock()
+	act()
 }
 
 func (w *watchdog) pat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer != nil && !w.fired {
-		w.timer.Reset(w.limit)
+	if w.on && w.timer != nil && !w.fired {
+		w.set(w.limit)
 	}
 }
 
-func (w *watchdog) stop() {
+// stop disarms the watchdog, and tells whether the handler was given up.
+func (w *watchdog) stop() (lost bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.on = false
 	if w.timer != nil {
 		w.timer.Stop()
-		w.timer = nil
 	}
+	return w.bit
 }
 
 // Pat starts the daemon_timeout of a handler anew: it has made progress. The

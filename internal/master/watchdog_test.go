@@ -15,10 +15,11 @@ func TestWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var barked, bitten atomic.Int64
-		w := startWatchdog(time.Hour, time.Minute,
+		w := newWatchdog(time.Hour, time.Minute,
 			func() { barked.Store(int64(time.Since(start))) },
 			func() { bitten.Store(int64(time.Since(start))) })
 		ctx := context.WithValue(t.Context(), watchdogKey{}, w)
+		w.start()
 		time.Sleep(40 * time.Minute)
 		Pat(ctx)
 		time.Sleep(40 * time.Minute)
@@ -33,19 +34,33 @@ func TestWatchdog(t *testing.T) {
 		if want := 100 * time.Minute; bark != want || bite != want+time.Minute {
 			t.Errorf("barked after %v, bit after %v; want %v and a minute more", bark, bite, want)
 		}
+		if !w.stop() {
+			t.Error("the handler was not given up")
+		}
 	})
 }
 
 func TestWatchdogStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fail := func() { t.Error("a watchdog that was stopped") }
-		w := startWatchdog(time.Hour, time.Minute, fail, fail)
-		w.stop()
-		w.pat()
-		late := startWatchdog(time.Hour, time.Minute, func() {}, fail)
+		w := newWatchdog(time.Hour, time.Minute, fail, fail)
+		for range 3 { // one handler after the other
+			w.start()
+			time.Sleep(50 * time.Minute)
+			if w.stop() {
+				t.Error("lost")
+			}
+			w.pat()
+			time.Sleep(time.Hour)
+		}
+		late := newWatchdog(time.Hour, time.Minute, func() {}, fail)
+		late.start()
 		time.Sleep(time.Hour + time.Second)
-		late.stop()
-		none := startWatchdog(0, time.Minute, fail, fail)
+		if late.stop() {
+			t.Error("lost")
+		}
+		none := newWatchdog(0, time.Minute, fail, fail)
+		none.start()
 		none.pat()
 		none.stop()
 		time.Sleep(24 * time.Hour)

@@ -156,8 +156,6 @@ func readRecipients(r *attr.Reader, req *Request, count int) error {
 // recipient is finished, else not 0. The diagnosis is empty, unless the
 // destination as a whole failed: then it is what the queue manager holds other
 // mail for that destination back with.
-//
-// After Finish the agent waits for the queue manager to close the connection.
 func Finish(w io.Writer, status int, hop dsn.Diagnosis) error {
 	var l attr.List
 	AddDiagnosis(&l, hop)
