@@ -5,6 +5,8 @@ VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown
 BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 FUZZTIME    ?= 10s
 TORTURE     ?= 2000
+SEED        ?= 1
+SOAK        ?= 100000
 
 # Where make install puts things, below DESTDIR.
 prefix      ?= /usr/local
@@ -21,7 +23,7 @@ NFPM            ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 PACKAGE_VERSION ?= 0.$(shell git rev-list --count HEAD 2>/dev/null || echo 0)
 PACKAGE_ARCH    ?= $(shell $(GO) env GOARCH)
 
-.PHONY: help build install uninstall packages package-test check format vet lint unit test matrix diff scenarios demo fuzz torture bench microbench clean
+.PHONY: help build install uninstall packages package-test check format vet lint unit test matrix diff scenarios demo fuzz torture soak bench microbench clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t14
@@ -104,7 +106,13 @@ fuzz: ## Fuzz each parser of outside bytes for FUZZTIME (10s).
 	  done; done
 
 torture: ## Break everything around the daemon at random, TORTURE (2000) times, and count what became of the mail.
-	POSTLMTP_TORTURE_RUNS=$(TORTURE) $(GO) test -count=1 -parallel 16 -timeout 2h ./internal/torture
+	@mkdir -p bin
+	POSTLMTP_TORTURE_RUNS=$(TORTURE) POSTLMTP_TORTURE_SEED=$(SEED) POSTLMTP_TORTURE_REPORT=$(CURDIR)/bin/torture.md \
+	  $(GO) test -count=1 -parallel 16 -timeout 2h -run '^TestTorture$$' ./internal/torture
+	@cat bin/torture.md
+
+soak: ## SOAK (100,000) deliveries of mixed traffic through one daemon, whose memory and descriptors stay flat.
+	POSTLMTP_SOAK=$(SOAK) $(GO) test -v -count=1 -timeout 2h -run '^TestSoak$$' ./internal/torture
 
 bench: build ## Ours beside Postfix's own lmtp, in less than a minute; BENCH=--full for all loads.
 	@bin/postlmtp bench $(BENCH)

@@ -1,20 +1,36 @@
-// Package torture holds tests that break everything around the daemon, at
-// random, and then count: nothing lost, nothing doubled without an excuse.
+// Package torture holds tests that break everything around the daemon, and then
+// count: nothing lost, nothing doubled without an excuse.
 //
-// Each run is a world of its own, made from its seed: some messages, an LMTP
-// server whose connections are cut or stall at random bytes, status services
-// that fail, processes that are killed or reloaded in mid-delivery. The queue
-// manager's part retries what is left, first under fire and then in peace,
-// until every recipient is settled. Then the server's own record of what it
-// stored is compared with the marks in the queue files, the bounces, and the
-// mail log:
+// # At random
+//
+// Each run of TestTorture is a world of its own, made from its seed: some
+// messages, an LMTP server whose connections are cut or stall at random bytes,
+// and one or two enemies: signals, limits, services that fail, a queue manager
+// that goes away (see enemies). The queue manager's part retries what is left,
+// first under fire and then in peace, until every recipient is settled. Then the
+// server's own record of what it stored is compared with the marks in the queue
+// files, the bounces, and the mail log:
 //
 //   - every recipient is settled: delivered, or bounced by the server's word;
 //   - none counts as sent without having been stored;
-//   - none was stored twice, unless the answer to the first copy was cut off,
-//     or the daemon was killed: the protocol leaves no choice then;
-//   - each recipient has one final line in the log.
+//   - none was stored twice, unless the answer to the first copy was cut off, and
+//     then the log says that it was not confirmed; or the daemon was killed; or
+//     the mark could not be written, and then the log says so: nobody has a
+//     choice then;
+//   - a request with the status 0 leaves nobody;
+//   - each recipient has one line that says that it was sent;
+//   - whatever arrives at the server is a message that was queued, and each
+//     transaction begins in a clean session;
+//   - no descriptors are left open, and all processes end.
 //
-// POSTLMTP_TORTURE_RUNS sets the number of runs, POSTLMTP_TORTURE_SEED the
-// first seed: "make torture" runs 2,000 of them. A failure names its seed.
+// # In order
+//
+// TestEveryCut cuts a dialog after each of its bytes, in both directions, in each
+// way. TestDamagedFile truncates a queue file at each byte. Others have single
+// faults, and load.
+//
+// POSTLMTP_TORTURE_RUNS sets the number of random runs, POSTLMTP_TORTURE_SEED the
+// first seed: "make torture" runs 2,000 of them and prints what was done. A failure
+// names its seed. POSTLMTP_SOAK sets the number of deliveries of TestSoak: "make
+// soak" makes 100,000.
 package torture

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,9 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"postlmtp/internal/lab"
 	"postlmtp/internal/request"
@@ -31,86 +33,169 @@ func number(t *testing.T, name string, def uint64) uint64 {
 	return n
 }
 
-func TestTorture(t *testing.T) {
-	agent := filepath.Join(t.TempDir(), "lmtp")
-	build := exec.Command("go", "build", "-o", agent, "postlmtp/cmd/lmtp")
+// buildAgent builds the daemon once for all tests. TestMain removes it.
+var buildAgent = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildDir(), "lmtp")
+	build := exec.Command("go", "build", "-o", path, "postlmtp/cmd/lmtp")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		return "", fmt.Errorf("build postlmtp/cmd/lmtp: %v\n%s", err, out)
 	}
+	return path, nil
+})
+
+var buildDir = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "torture")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(buildDir())
+	os.Exit(code)
+}
+
+func theAgent(t *testing.T) string {
+	t.Helper()
+	path, err := buildAgent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTorture(t *testing.T) {
+	agent := theAgent(t)
 	runs, first := number(t, "POSTLMTP_TORTURE_RUNS", 60), number(t, "POSTLMTP_TORTURE_SEED", 1)
+	sum := newTally()
+	t.Cleanup(func() {
+		sum.publish(t, fmt.Sprintf("make torture TORTURE=%d SEED=%d", runs, first))
+	})
 	for seed := first; seed < first+runs; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			torture(t, agent, seed)
+			torture(t, agent, seed, sum)
 		})
 	}
 }
 
 // run is one world.
 type run struct {
-	t     *testing.T
-	rnd   *rand.Rand
-	lab   *lab.Lab
-	vault *vault
-	mail  []*letter
+	t       *testing.T
+	rnd     *rand.Rand
+	lab     *lab.Lab
+	vault   *vault
+	mail    []*letter
+	enemies []enemy
+	tally   *tally
 
-	mu    sync.Mutex
-	kills []time.Time // when processes were killed
+	mu     sync.Mutex
+	deaths []span // when a process may have died
+	marks  []span // when marks could not be written
+	blind  bool   // the log does not have everything
 }
+
+// span is a time, from its first moment to its last.
+type span struct{ from, to time.Time }
 
 // letter is a message in the queue.
 type letter struct {
-	id  string // Message-ID
-	req *request.Request
+	id      string // Message-ID
+	content string
+	req     *request.Request
 }
 
 // deliveryLimit bounds one delivery: every time limit of the daemon is 1 s here.
-const deliveryLimit = 20 * time.Second
+const deliveryLimit = 30 * time.Second
 
-func torture(t *testing.T, agent string, seed uint64) {
-	r := &run{t: t, rnd: rand.New(rand.NewPCG(seed, 0))}
-	limits := []int{1, 2, 5}
-	var settings []string
-	for _, stage := range []string{"lhlo", "mail", "rcpt", "data_init", "data_xfer", "data_done", "rset", "quit"} {
-		settings = append(settings, "lmtp_"+stage+"_timeout = 1s")
-	}
-	if r.rnd.IntN(3) == 0 {
-		settings = append(settings, "postlmtp_process_concurrency = 1")
-	}
-	if r.rnd.IntN(4) == 0 {
-		settings = append(settings, "max_use = 2")
-	}
+func torture(t *testing.T, agent string, seed uint64, sum *tally) {
+	r := &run{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), tally: sum}
+	r.enemies = chooseEnemies(r.rnd)
+	options := r.options(agent)
 	var err error
-	r.lab, err = lab.New("", lab.Options{
-		Agent:        agent,
-		MainCF:       settings,
-		ProcessLimit: limits[r.rnd.IntN(len(limits))],
-		ThrottleTime: 10 * time.Millisecond,
-	})
-	if err != nil {
+	if r.lab, err = lab.New("", options); err != nil {
 		t.Fatal(err)
 	}
 	defer r.lab.Close()
-	r.vault, err = newVault(filepath.Join(r.lab.QueueDirectory(), "public", "vault"), seed)
-	if err != nil {
+	path := ""
+	if r.rnd.IntN(3) > 0 {
+		path = filepath.Join(r.lab.QueueDirectory(), "public", "vault")
+	}
+	if r.vault, err = newVault(path, seed, planned); err != nil {
 		t.Fatal(err)
 	}
+	r.vault.tally = sum
 	defer r.vault.close()
 	r.post()
 	r.war()
 	r.calm()
+	r.leave()
 	r.count()
 	if t.Failed() {
-		t.Logf("seed %d: settings %q", seed, settings)
+		t.Logf("seed %d: enemies %v, settings %q", seed, r.enemies, options.MainCF)
 		for _, line := range r.lab.Log() {
 			t.Logf("%s [%d] %s", line.At.Format("05.000"), line.PID, line.Text)
 		}
 	}
 }
 
+// options draws the settings.
+func (r *run) options(agent string) lab.Options {
+	var settings []string
+	for _, stage := range []string{"lhlo", "mail", "rcpt", "data_init", "data_xfer", "data_done", "rset", "quit"} {
+		settings = append(settings, "lmtp_"+stage+"_timeout = 1s")
+	}
+	settings = append(settings, "ipc_timeout = 2s")
+	if r.rnd.IntN(3) == 0 {
+		settings = append(settings, "postlmtp_process_concurrency = 1")
+	}
+	if r.rnd.IntN(4) == 0 {
+		settings = append(settings, "max_use = 2")
+	}
+	o := lab.Options{
+		Agent:        agent,
+		ProcessLimit: []int{1, 2, 5}[r.rnd.IntN(3)],
+		ThrottleTime: 10 * time.Millisecond,
+	}
+	for _, e := range r.enemies {
+		settings = append(settings, e.settings...)
+		o.Env = append(o.Env, e.env...)
+		r.blind = r.blind || e.blinds
+	}
+	o.MainCF = settings
+	return o
+}
+
+// planned draws the faults of a connection.
+func planned(rnd *rand.Rand) faults {
+	f := noFaults()
+	switch rnd.IntN(8) {
+	case 0, 1:
+		f.cutOut = rnd.IntN(900)
+	case 2, 3:
+		f.cutIn = rnd.IntN(1500)
+	case 4:
+		f.stall = rnd.IntN(12)
+	case 5:
+		f.drip = time.Duration(rnd.IntN(200)) * time.Microsecond
+	}
+	f.how = ending(rnd.IntN(endings))
+	if rnd.IntN(2) == 0 {
+		f.refuse = 0.2
+	}
+	return f
+}
+
 // post puts mail into the queue.
 func (r *run) post() {
+	jump := time.Duration(0)
+	if r.rnd.IntN(4) == 0 { // a clock that jumped between arrival and delivery
+		jump = time.Duration(r.rnd.IntN(48)-24) * time.Hour
+		r.tally.injected("clock jump")
+	}
 	for n := range 2 + r.rnd.IntN(6) {
 		l := &letter{id: fmt.Sprintf("<%d@torture>", n)}
 		var rcpts []request.Recipient
@@ -121,22 +206,51 @@ func (r *run) post() {
 			}
 			rcpts = append(rcpts, request.Recipient{Address: addr, Original: addr})
 		}
-		req, err := r.lab.Queue(lab.Message{
-			Sender:     "sender@example.com",
-			Recipients: rcpts,
-			Content:    "Message-ID: " + l.id + "\n\n" + strings.Repeat("A line of text.\n", r.rnd.IntN(60)),
-		})
+		l.content = "Message-ID: " + l.id + "\n\n" + strings.Repeat("A line of text.\n", r.rnd.IntN(60))
+		r.vault.messages[l.id] = l.content
+		req, err := r.lab.Queue(lab.Message{Sender: "sender@example.com", Recipients: rcpts, Content: l.content})
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		req.Nexthop = "unix:public/vault"
+		req.Nexthop = r.vault.nexthop()
+		req.Stamps.IncomingArrival = req.Stamps.IncomingArrival.Add(jump)
 		l.req = req
 		r.mail = append(r.mail, l)
+		r.tally.count(countMessages, 1)
+		r.tally.count(countRecipients, len(rcpts))
+	}
+	r.tally.count(countRuns, 1)
+}
+
+// path is the queue file of a letter.
+func (r *run) path(l *letter) string {
+	return filepath.Join(r.lab.QueueDirectory(), "active", l.req.QueueID)
+}
+
+// unlocked waits until no delivery has the queue file any more, as the queue
+// manager does that takes up what another one has left.
+func (r *run) unlocked(path string) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	defer f.Close()
+	for end := time.Now().Add(deliveryLimit); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			r.t.Errorf("%s: a delivery does not end: %v", path, err)
+			return
+		}
 	}
 }
 
 // left is a request for the recipients that are not settled, nil if all are.
 func (r *run) left(l *letter, flags request.Flags) *request.Request {
+	r.unlocked(r.path(l))
 	state, err := r.lab.File(l.req.QueueID)
 	if err != nil {
 		r.t.Fatal(err)
@@ -158,90 +272,99 @@ func (r *run) left(l *letter, flags request.Flags) *request.Request {
 	return &req
 }
 
+// deliver hands a request over. A delivery that is killed has no status; one with
+// the status 0 is the end of its message, and must have left nobody.
+func (r *run) deliver(ctx context.Context, l *letter, req *request.Request) {
+	limited, cancel := context.WithTimeout(ctx, deliveryLimit)
+	defer cancel()
+	r.tally.count(countRequests, 1)
+	result, err := r.lab.Deliver(limited, req)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		r.t.Errorf("%s: no end after %v", req.QueueID, deliveryLimit)
+	}
+	if err == nil && result.Status == 0 {
+		if rest := r.left(l, 0); rest != nil {
+			r.t.Errorf("%s: status 0 with %d recipients that are not marked", req.QueueID, len(rest.Recipients))
+		}
+	}
+}
+
 // war delivers under fire.
 func (r *run) war() {
 	ctx, cancel := context.WithCancel(r.t.Context())
-	var enemy sync.WaitGroup
-	mode := r.rnd.IntN(4)
-	seed := r.rnd.Uint64()
-	enemy.Go(func() { r.attack(ctx, mode, rand.New(rand.NewPCG(seed, 3))) })
+	var fighting sync.WaitGroup
+	for _, e := range r.enemies {
+		if e.attack == nil {
+			continue
+		}
+		rnd := rand.New(rand.NewPCG(r.rnd.Uint64(), 3))
+		fighting.Go(func() { e.attack(r, ctx, rnd) })
+	}
 	for range 2 {
 		var deliveries sync.WaitGroup
 		for _, l := range r.mail {
 			flags := request.Flags(r.rnd.IntN(2)) * (request.ConnLoad | request.ConnStore)
-			if req := r.left(l, flags); req != nil {
-				deliveries.Go(func() {
-					limited, cancel := context.WithTimeout(ctx, deliveryLimit)
-					defer cancel()
-					// A delivery that is killed has no status.
-					_, _ = r.lab.Deliver(limited, req)
-				})
-			}
+			rnd := rand.New(rand.NewPCG(r.rnd.Uint64(), 4))
+			deliveries.Go(func() {
+				req := r.left(l, flags)
+				switch {
+				case req == nil:
+				case r.has("queue manager gone") && rnd.IntN(2) == 0:
+					r.desert(l, req, rnd)
+				default:
+					r.deliver(r.t.Context(), l, req)
+				}
+			})
 		}
 		deliveries.Wait()
 	}
 	cancel()
-	enemy.Wait()
+	fighting.Wait()
 }
 
-// attack kills or reloads the daemon at random moments, or leaves it alone.
-func (r *run) attack(ctx context.Context, mode int, rnd *rand.Rand) {
-	for mode < 2 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Duration(rnd.IntN(400)) * time.Millisecond):
+// desert hands a request over and goes, at some moment. A queue manager that
+// starts anew takes its messages out of the active queue first, so that a request
+// which waits somewhere finds no file.
+func (r *run) desert(l *letter, req *request.Request, rnd *rand.Rand) {
+	r.tally.injected("queue manager gone in mid-request")
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Duration(rnd.IntN(300))*time.Millisecond)
+	defer cancel()
+	r.tally.count(countRequests, 1)
+	_, _ = r.lab.Deliver(ctx, req)
+	away := r.path(l) + ".away"
+	if err := os.Rename(r.path(l), away); err != nil {
+		r.t.Error(err)
+		return
+	}
+	defer os.Rename(away, r.path(l))
+	ctx, cancel = context.WithTimeout(r.t.Context(), deliveryLimit)
+	defer cancel()
+	for { // whoever came before us has been accepted then
+		client, err := r.lab.Connect(ctx)
+		if err == nil {
+			client.Close()
+			break
 		}
-		if mode == 0 {
-			if err := r.lab.Reload(); err != nil {
-				r.t.Error(err)
-			}
-			continue
-		}
-		for _, pid := range r.processes() {
-			r.mu.Lock()
-			r.kills = append(r.kills, time.Now())
-			r.mu.Unlock()
-			_ = syscall.Kill(-pid, syscall.SIGKILL) // it may have gone
+		if ctx.Err() != nil {
+			r.t.Error(err)
+			break
 		}
 	}
-}
-
-// processes lists the processes that run, each the head of its group.
-func (r *run) processes() []int {
-	running := make(map[int]bool)
-	for _, e := range r.lab.Processes() {
-		switch {
-		case e.What == "start":
-			running[e.PID] = true
-		case strings.HasPrefix(e.What, "exit"), strings.HasPrefix(e.What, "signal"):
-			delete(running, e.PID)
-		}
-	}
-	var pids []int
-	for pid := range running {
-		pids = append(pids, pid)
-	}
-	return pids
+	time.Sleep(50 * time.Millisecond)
+	r.unlocked(away)
 }
 
 // calm delivers what is left in peace: it must come to an end.
 func (r *run) calm() {
-	r.vault.mu.Lock()
-	r.vault.peace = true
-	r.vault.mu.Unlock()
-	deadline := time.Now().Add(30 * time.Second)
+	r.vault.peace()
+	deadline := time.Now().Add(2 * deliveryLimit)
 	for {
 		waiting := 0
 		for _, l := range r.mail {
-			req := r.left(l, 0)
-			if req == nil {
-				continue
+			if req := r.left(l, 0); req != nil {
+				waiting++
+				r.deliver(r.t.Context(), l, req)
 			}
-			waiting++
-			ctx, cancel := context.WithTimeout(r.t.Context(), deliveryLimit)
-			_, _ = r.lab.Deliver(ctx, req)
-			cancel()
 		}
 		if waiting == 0 {
 			return
@@ -252,52 +375,21 @@ func (r *run) calm() {
 	}
 }
 
-// count compares what the server has with what the queue and the log say.
-func (r *run) count() {
-	r.vault.mu.Lock()
-	defer r.vault.mu.Unlock()
-	bounced := make(map[string]int)
-	for _, record := range r.lab.Records() {
-		if record.Service == "bounce" {
-			bounced[record.Get("queue_id")+" "+record.Get("recipient")]++
-		}
-	}
-	for _, l := range r.mail {
-		for _, rcpt := range l.req.Recipients {
-			key := l.id + " " + rcpt.Address
-			copies := r.vault.copies[key]
-			bounces := bounced[l.req.QueueID+" "+rcpt.Address]
-			unknown := strings.HasPrefix(rcpt.Address, "no")
-			switch {
-			case unknown && (len(copies) > 0 || bounces == 0):
-				r.t.Errorf("%s: unknown, but %d copies and %d bounces", key, len(copies), bounces)
-			case !unknown && bounces > 0:
-				r.t.Errorf("%s: bounced %d times without a word of the server", key, bounces)
-			case !unknown && len(copies) == 0:
-				r.t.Errorf("%s: lost: settled, and not stored", key)
-			}
-			for n, c := range copies[:max(len(copies)-1, 0)] {
-				if !c.cut && !r.killedBetween(c.at, copies[n+1].at) {
-					r.t.Errorf("%s: stored again although the first copy was confirmed", key)
-				}
-			}
-			if lines := r.lab.Grep(l.req.QueueID+": ", "to=<"+rcpt.Address+">", "status=sent"); !unknown && len(r.kills) == 0 && len(lines) != 1 {
-				r.t.Errorf("%s: %d lines say that it was sent", key, len(lines))
-			}
-		}
-	}
-	for _, line := range r.lab.Grep("panic") {
-		r.t.Errorf("panic: %s", line.Text)
-	}
-}
+// maxDescriptors is what a daemon without work may have open: its own, and idle
+// sessions.
+const maxDescriptors = 40
 
-// killedBetween tells whether a process died between two copies, so that the
-// mark of the first may be missing.
-func (r *run) killedBetween(from, to time.Time) bool {
-	for _, k := range r.kills {
-		if k.After(from) && k.Before(to) {
-			return true
+// leave looks for descriptors that are left open, and ends the daemon: nothing of
+// it may stay.
+func (r *run) leave() {
+	for _, pid := range r.members() {
+		if open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid)); err == nil && len(open) > maxDescriptors {
+			r.t.Errorf("process %d has %d descriptors open", pid, len(open))
 		}
 	}
-	return false
+	ctx, cancel := context.WithTimeout(r.t.Context(), deliveryLimit)
+	defer cancel()
+	if err := r.lab.Retire(ctx); err != nil {
+		r.t.Errorf("the daemon does not end: %v", err)
+	}
 }

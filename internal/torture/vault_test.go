@@ -15,46 +15,64 @@ import (
 // connections badly.
 type vault struct {
 	listener net.Listener
+	tally    *tally
 
-	mu     sync.Mutex
-	rnd    *rand.Rand
-	peace  bool // no more faults
-	copies map[string][]*stored
-	conns  sync.WaitGroup
-	open   map[net.Conn]bool
+	mu       sync.Mutex
+	rnd      *rand.Rand
+	plan     func(*rand.Rand) faults // of the next connection; nil: none
+	messages map[string]string       // what is queued, by Message-ID, as it has to arrive
+	copies   map[string][]*stored    // by Message-ID and recipient
+	sins     []string                // what the client did that it must not do
+	open     map[net.Conn]bool
+	conns    sync.WaitGroup
 }
 
 // stored is one copy of a message for one recipient.
 type stored struct {
-	at  time.Time
-	cut bool // the connection did not live to see the end of all final replies
+	begun time.Time // when its transaction did
+	cut   bool      // the client may not have the reply
 }
 
-// faults are what goes wrong on one connection. Negative numbers are never.
-type faults struct {
-	cutOut int // close after so many bytes to the client
-	cutIn  int // close after so many bytes from the client
-	reset  bool
-	stall  int     // hold back the reply with this number for a while
-	refuse float64 // probability of a 4xx or 5xx reply
-}
-
-func newVault(path string, seed uint64) (*vault, error) {
-	l, err := net.Listen("unix", path)
+// newVault starts a server on a UNIX-domain socket, or on TCP with an empty path.
+func newVault(path string, seed uint64, plan func(*rand.Rand) faults) (*vault, error) {
+	network, address := "unix", path
+	if path == "" {
+		network, address = "tcp", "127.0.0.1:0"
+	}
+	l, err := net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		return nil, err
+	if path != "" {
+		if err := os.Chmod(path, 0o666); err != nil {
+			return nil, err
+		}
 	}
 	v := &vault{
 		listener: l,
 		rnd:      rand.New(rand.NewPCG(seed, 1)),
+		plan:     plan,
+		messages: make(map[string]string),
 		copies:   make(map[string][]*stored),
 		open:     make(map[net.Conn]bool),
 	}
 	v.conns.Go(v.accept)
 	return v, nil
+}
+
+// nexthop is the server's place as a delivery request names it.
+func (v *vault) nexthop() string {
+	if tcp, ok := v.listener.Addr().(*net.TCPAddr); ok {
+		return fmt.Sprintf("[127.0.0.1]:%d", tcp.Port)
+	}
+	return "unix:public/vault"
+}
+
+// peace ends the faults.
+func (v *vault) peace() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.plan = nil
 }
 
 func (v *vault) close() {
@@ -75,12 +93,20 @@ func (v *vault) accept() {
 		}
 		v.mu.Lock()
 		v.open[conn] = true
-		f := v.plan()
+		f := noFaults()
+		if v.plan != nil {
+			f = v.plan(v.rnd)
+		}
 		seed := v.rnd.Uint64()
 		v.mu.Unlock()
 		v.conns.Go(func() {
-			(&dialog{v: v, conn: conn, f: f, rnd: rand.New(rand.NewPCG(seed, 2))}).run()
-			conn.Close()
+			c := &fragile{Conn: conn, f: f}
+			d := &dialog{v: v, conn: c, in: bufio.NewReader(c), rnd: rand.New(rand.NewPCG(seed, 2))}
+			d.run()
+			d.over()
+			if !c.wasCut() {
+				c.Close()
+			}
 			v.mu.Lock()
 			delete(v.open, conn)
 			v.mu.Unlock()
@@ -88,61 +114,44 @@ func (v *vault) accept() {
 	}
 }
 
-// plan draws the faults of a connection. The mutex is held.
-func (v *vault) plan() faults {
-	f := faults{cutOut: -1, cutIn: -1, stall: -1}
-	if v.peace {
-		return f
-	}
-	switch v.rnd.IntN(6) {
-	case 0:
-		f.cutOut = v.rnd.IntN(900)
-	case 1:
-		f.cutIn = v.rnd.IntN(1500)
-	case 2:
-		f.stall = v.rnd.IntN(12)
-	}
-	f.reset = v.rnd.IntN(2) == 0
-	if v.rnd.IntN(2) == 0 {
-		f.refuse = 0.2
-	}
-	return f
+// sin notes what the client must not do.
+func (v *vault) sin(format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.sins = append(v.sins, fmt.Sprintf(format, args...))
 }
 
 // dialog is one connection.
 type dialog struct {
 	v       *vault
-	conn    net.Conn
-	f       faults
-	rnd     *rand.Rand
+	conn    *fragile
 	in      *bufio.Reader
-	gotten  int
-	sent    int
+	rnd     *rand.Rand
 	replies int
 	dead    bool
-	stalled bool // the client's time limit has passed
+	open    bool // a transaction has begun
+	begun   time.Time
+	rcpts   []string
+	last    []*stored // of the last transaction; nil once the client has gone on
+	lines   int
 }
 
-const stallTime = 1500 * time.Millisecond
+const (
+	stallTime  = 1500 * time.Millisecond // more than every time limit of the client
+	clientTime = time.Second             // its time limits
+)
 
 // say sends one reply, and returns false when the connection is to end.
 func (d *dialog) say(text string) bool {
 	if d.dead {
 		return false
 	}
-	if d.replies == d.f.stall {
-		d.stalled = true
+	if d.replies == d.conn.f.stall {
+		d.v.tally.injected("stall of the server")
 		time.Sleep(stallTime)
 	}
 	d.replies++
-	out := []byte(text + "\r\n")
-	if d.f.cutOut >= 0 && d.sent+len(out) > d.f.cutOut {
-		d.conn.Write(out[:d.f.cutOut-d.sent])
-		d.dead = true
-		return false
-	}
-	d.sent += len(out)
-	if _, err := d.conn.Write(out); err != nil {
+	if _, err := d.conn.Write([]byte(text + "\r\n")); err != nil {
 		d.dead = true
 	}
 	return !d.dead
@@ -150,81 +159,109 @@ func (d *dialog) say(text string) bool {
 
 func (d *dialog) line() (string, bool) {
 	text, err := d.in.ReadString('\n')
-	d.gotten += len(text)
-	if err != nil || d.f.cutIn >= 0 && d.gotten > d.f.cutIn {
+	if err != nil {
 		d.dead = true
 		return "", false
 	}
-	return strings.TrimRight(text, "\r\n"), true
+	d.last = nil // the client waits for all replies before it goes on
+	d.lines++
+	return strings.TrimSuffix(text, "\r\n"), true
+}
+
+// over looks back when the connection has ended: what a reset swallows on the
+// way, or a close that TCP makes a reset, the client may not have.
+func (d *dialog) over() {
+	_, tcp := d.conn.Conn.(*net.TCPConn)
+	cut := d.conn.wasCut()
+	if cut {
+		d.v.tally.injected("cut of the connection, " + d.conn.f.how.String())
+	}
+	if d.conn.f.drip > 0 {
+		d.v.tally.injected("slow drip in both directions")
+	}
+	if !cut || !tcp && d.conn.f.how != resets {
+		return
+	}
+	d.v.mu.Lock()
+	defer d.v.mu.Unlock()
+	for _, s := range d.last {
+		s.cut = true
+	}
 }
 
 // moody answers yes, or sometimes something else.
 func (d *dialog) moody(yes string) string {
-	if d.rnd.Float64() >= d.f.refuse {
+	if d.rnd.Float64() >= d.conn.f.refuse {
 		return yes
 	}
+	d.v.tally.injected("refusal for now")
 	return []string{"450 4.2.0 not now", "451 try again", "421 4.3.2 going down"}[d.rnd.IntN(3)]
 }
 
 func (d *dialog) run() {
-	d.in = bufio.NewReader(d.conn)
 	d.say(d.moody("220 vault"))
-	var rcpts []string
 	for !d.dead {
 		line, ok := d.line()
 		if !ok {
-			break
+			return
 		}
 		verb, arg, _ := strings.Cut(line, " ")
 		switch strings.ToUpper(verb) {
 		case "LHLO":
 			d.say("250-vault\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES")
 		case "MAIL":
-			rcpts = nil
-			d.say(d.moody("250 2.1.0 ok"))
+			d.mail()
 		case "RCPT":
-			rcpts = d.rcpt(rcpts, arg)
+			d.rcpt(arg)
 		case "DATA":
-			if len(rcpts) == 0 {
+			if len(d.rcpts) == 0 {
 				d.say("503 5.5.1 nobody")
 			} else if d.say("354 go") {
-				d.data(rcpts)
+				d.data()
 			}
-			rcpts = nil
 		case "RSET":
-			rcpts = nil
+			d.open, d.rcpts = false, nil
 			d.say("250 2.0.0 ok")
 		case "QUIT":
 			d.say("221 2.0.0 bye")
 			return
 		default:
+			d.v.sin("line %d of a connection is %.80q", d.lines, line)
 			d.say("500 5.5.2 what")
 		}
 	}
-	if d.f.reset {
-		// Pending input makes this a reset for the client.
-		d.conn.(*net.UnixConn).CloseRead()
+}
+
+func (d *dialog) mail() {
+	if d.open {
+		d.v.sin("MAIL in the middle of a transaction")
 	}
+	reply := d.moody("250 2.1.0 ok")
+	d.open, d.rcpts, d.begun = reply[0] == '2', nil, time.Now()
+	d.say(reply)
 }
 
 // rcpt: addresses that start with "no" are unknown, now and for ever.
-func (d *dialog) rcpt(rcpts []string, arg string) []string {
+func (d *dialog) rcpt(arg string) {
 	addr := arg[strings.IndexByte(arg, '<')+1 : strings.IndexByte(arg, '>')]
-	if strings.HasPrefix(addr, "no") {
+	switch {
+	case !d.open:
+		d.say("503 5.5.1 no sender")
+	case strings.HasPrefix(addr, "no"):
 		d.say("550 5.1.1 unknown")
-		return rcpts
+	default:
+		reply := d.moody("250 2.1.5 ok")
+		if reply[0] == '2' {
+			d.rcpts = append(d.rcpts, addr)
+		}
+		d.say(reply)
 	}
-	reply := d.moody("250 2.1.5 ok")
-	if reply[0] == '2' {
-		rcpts = append(rcpts, addr)
-	}
-	d.say(reply)
-	return rcpts
 }
 
 // data stores the message for one recipient after the other.
-func (d *dialog) data(rcpts []string) {
-	id := ""
+func (d *dialog) data() {
+	var text strings.Builder
+	id, since := "", time.Now()
 	for {
 		line, ok := d.line()
 		if !ok {
@@ -236,23 +273,38 @@ func (d *dialog) data(rcpts []string) {
 		if rest, found := strings.CutPrefix(line, "Message-ID: "); found {
 			id = rest
 		}
+		text.WriteString(line + "\n")
 	}
-	for _, addr := range rcpts {
+	d.v.mu.Lock()
+	want, known := d.v.messages[id]
+	d.v.mu.Unlock()
+	if !known || text.String() != want {
+		d.v.sin("message %q has arrived with %d bytes instead of %d, or others", id, text.Len(), len(want))
+	}
+	d.store(id, since)
+	d.open, d.rcpts = false, nil
+}
+
+// store: the client has waited at most since the given time for the first reply.
+func (d *dialog) store(id string, since time.Time) {
+	late := false
+	for _, addr := range d.rcpts {
 		reply := d.moody("250 2.0.0 stored")
+		s := &stored{begun: d.begun, cut: true} // until it is said
 		if reply[0] == '2' {
-			s := &stored{at: time.Now(), cut: true} // until it is said
-			key := fmt.Sprint(id, " ", addr)
+			key := id + " " + addr
 			d.v.mu.Lock()
 			d.v.copies[key] = append(d.v.copies[key], s)
 			d.v.mu.Unlock()
-			// What was cut off, or came after a stall, may never arrive.
-			stalled := d.stalled || d.replies == d.f.stall
-			said := d.say(reply)
-			d.v.mu.Lock()
-			s.cut = !said || stalled
-			d.v.mu.Unlock()
-			continue
+			d.last = append(d.last, s)
 		}
-		d.say(reply)
+		said := d.say(reply)
+		// What came late the client did not wait for, nor for anything after
+		// it; this machine may have been busy on both sides.
+		late = late || time.Since(since) > clientTime/2
+		since = time.Now()
+		d.v.mu.Lock()
+		s.cut = !said || late
+		d.v.mu.Unlock()
 	}
 }
