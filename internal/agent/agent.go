@@ -127,20 +127,22 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAgent(settings, inv, log)
+	a, err := newAgent(settings, inv, settings.prepareStatus(inv, jail, bound, version, log), log)
 	if err != nil {
 		return err
 	}
 	if err := master.EnterJail(jail); err != nil {
 		return err
 	}
+	a.openStatus(inv)
 	a.enterSandbox(inv.Verbose > 0)
+	a.serveStatus()
 	defer a.close()
 	return master.Serve(context.Background(), master.Settings{
 		Process:  process,
 		Bound:    bound,
 		MaxUse:   settings.MaxUse,
-		MaxIdle:  settings.MaxIdle,
+		MaxIdle:  a.maxIdle(bound),
 		Watchdog: settings.DaemonTimeout,
 		Changed:  a.changed,
 		Log:      log,

@@ -22,6 +22,7 @@ import (
 	"postlmtp/internal/queuefile"
 	"postlmtp/internal/report"
 	"postlmtp/internal/request"
+	"postlmtp/internal/status"
 )
 
 // agent is everything that serves requests, built before the jail.
@@ -36,11 +37,12 @@ type agent struct {
 	readers   sync.Pool // *bufio.Reader
 	tables    *tables
 	names     *dns.System
+	status    *status.Process // nil: nobody can look into this process
 }
 
 // newAgent builds the agent. It opens every file that is not below the queue
 // directory, because there is no other in the jail.
-func newAgent(s *settings, inv master.Invocation, log *maillog.Logger) (*agent, error) {
+func newAgent(s *settings, inv master.Invocation, look *status.Process, log *maillog.Logger) (*agent, error) {
 	tables, err := openTables(s, log)
 	if err != nil {
 		return nil, err
@@ -52,10 +54,13 @@ func newAgent(s *settings, inv master.Invocation, log *maillog.Logger) (*agent, 
 		hello:    request.HelloStatus,
 		limits:   request.DefaultLimits(),
 		hash:     queuefile.Hash{Names: s.HashQueueNames, Depth: s.HashQueueDepth},
-		reporter: report.New(s.reportOptions(tables, log)),
 		tables:   tables,
 		names:    names,
+		status:   look,
 	}
+	reports := s.reportOptions(tables, log)
+	reports.Observe = a.observe(inv.Service)
+	a.reporter = report.New(reports)
 	if s.release.AtLeast(3, 6) {
 		a.hello = request.HelloProtocol
 	}
@@ -63,12 +68,19 @@ func newAgent(s *settings, inv master.Invocation, log *maillog.Logger) (*agent, 
 	if err != nil {
 		return nil, err
 	}
+	if look != nil {
+		options.Watch = watcher{look}
+	}
 	a.deliverer = delivery.New(options, reporter{a.reporter})
+	if look != nil {
+		look.ShowPool(func() []status.Pooled { return pooled(a.deliverer) })
+	}
 	return a, nil
 }
 
 // close ends idle connections when the process leaves.
 func (a *agent) close() {
+	a.closeStatus()
 	a.deliverer.Close()
 	a.reporter.Close()
 }

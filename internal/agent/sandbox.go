@@ -40,6 +40,11 @@ func (a *agent) sandboxRules() sandbox.Rules {
 		// The source address of a connection is set with bind(2).
 		BindAnyPort: s.LMTP.BindAddress != "" || s.LMTP.BindAddress6 != "" || s.InetInterfaces != "all",
 	}
+	if a.status != nil {
+		// The process removes its own socket and those of the dead. The files
+		// in there are open.
+		r.Sockets = append(r.Sockets, s.Postlmtp.StatusDirectory)
+	}
 	if s.LMTP.TLSPolicyMaps != "" {
 		// The attribute tafile of a policy names a file, anywhere, that is
 		// read when the policy is used first.

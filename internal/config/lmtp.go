@@ -168,12 +168,15 @@ type TLS struct {
 // Postlmtp holds the parameters that only this program has.
 type Postlmtp struct {
 	// Processes and paths.
-	ProcessConcurrency int  // postlmtp_process_concurrency
-	Sandbox            bool // postlmtp_sandbox
+	ProcessConcurrency int    // postlmtp_process_concurrency
+	Sandbox            bool   // postlmtp_sandbox
+	StatusDirectory    string // postlmtp_status_directory
+	MetricsListen      string // postlmtp_metrics_listen
 
 	// Logging.
 	ExtraLogging bool // postlmtp_extra_logging
 	LogSession   bool // postlmtp_log_session
+	LogJSON      bool // postlmtp_log_json
 
 	// The dialog.
 	XClient           []string // postlmtp_xclient

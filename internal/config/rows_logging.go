@@ -6,6 +6,8 @@ func loggingRows(c *Config) []*Param {
 			"Log what Postfix does not: hints after failed connections, and lines about mail that the server may have without having said so").since("postlmtp"),
 		yesno("postlmtp_log_session", &c.Postlmtp.LogSession, "no",
 			"Log a second line for each reply about a recipient: the server's name of the session, as in its own log, and our connection").since("postlmtp"),
+		yesno("postlmtp_log_json", &c.Postlmtp.LogJSON, "no",
+			"Log a JSON object for each recipient, after the usual line; see docs/monitoring.md").since("postlmtp"),
 		text("syslog_name", &c.SyslogName, "${multi_instance_name?{$multi_instance_name}:{postfix}}",
 			"First part of the tag of log lines").min(1),
 		text("syslog_facility", &c.SyslogFacility, "mail",
