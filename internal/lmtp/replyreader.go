@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"postlmtp/internal/dsn"
@@ -85,7 +86,10 @@ func trimLine(raw []byte, limit int) ([]byte, bool) {
 }
 
 // printable replaces in place what is neither printable ASCII nor, if utf8ok,
-// valid UTF-8 beyond ASCII. A NUL ends the line, as in Postfix.
+// valid UTF-8 beyond ASCII. A NUL ends the line, as in Postfix. Characters
+// that command terminals and readers of logs are replaced, too, which Postfix
+// lets pass: U+009B is what ESC [ is, and others break lines or turn the
+// direction of writing.
 func printable(line []byte, utf8ok bool) []byte {
 	if i := bytes.IndexByte(line, 0); i >= 0 {
 		line = line[:i]
@@ -95,7 +99,7 @@ func printable(line []byte, utf8ok bool) []byte {
 		case c >= ' ' && c < 0x7f:
 			i++
 		case c >= utf8.RuneSelf && utf8ok:
-			if _, size := utf8.DecodeRune(line[i:]); size > 1 {
+			if r, size := utf8.DecodeRune(line[i:]); size > 1 && !commands(r) {
 				i += size
 				continue
 			}
@@ -106,6 +110,11 @@ func printable(line []byte, utf8ok bool) []byte {
 		}
 	}
 	return line
+}
+
+// commands tells whether a character beyond ASCII is an order rather than text.
+func commands(r rune) bool {
+	return r < 0xa0 || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 func cut[T []byte | string](s T, n int) T {

@@ -2,6 +2,7 @@ package maillog
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -44,7 +45,9 @@ func facilityCode(name string) (int, bool) {
 
 // printable replaces by '?' every byte that is neither printable ASCII nor,
 // with allowUTF8, part of a valid UTF-8 character outside ASCII. A malformed
-// sequence costs its first byte only, as in Postfix.
+// sequence costs its first byte only, as in Postfix. Unlike in Postfix, so do
+// characters that command terminals and readers of logs: the controls from
+// U+0080 on, line ends, and the direction of writing.
 func printable(s string, allowUTF8 bool) string {
 	clean := true
 	for i := 0; i < len(s) && clean; i++ {
@@ -65,7 +68,7 @@ func printable(s string, allowUTF8 bool) string {
 			b.WriteByte('?')
 		default:
 			var r rune
-			if r, size = utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 {
+			if r, size = utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 || commands(r) {
 				b.WriteByte('?')
 			} else {
 				b.WriteString(s[i : i+size])
@@ -74,6 +77,11 @@ func printable(s string, allowUTF8 bool) string {
 		i += size
 	}
 	return b.String()
+}
+
+// commands tells whether a character beyond ASCII is an order rather than text.
+func commands(r rune) bool {
+	return r < 0xa0 || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 // cut shortens s to at most n bytes and never inside a UTF-8 character.
