@@ -16,12 +16,11 @@ type tally struct {
 
 	mu     sync.Mutex
 	faults map[string]int // injected, by name
-	in     map[string]int // runs that had it, by name
 	counts map[string]int
 }
 
 func newTally() *tally {
-	return &tally{begin: time.Now(), faults: make(map[string]int), in: make(map[string]int), counts: make(map[string]int)}
+	return &tally{begin: time.Now(), faults: make(map[string]int), counts: make(map[string]int)}
 }
 
 // injected counts a fault.
@@ -88,4 +87,11 @@ func (t *tally) publish(tt *testing.T, command string) {
 		}
 	}
 	tt.Logf("\n%s", text)
+}
+
+// of is how often a fault was injected.
+func (t *tally) of(name string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.faults[name]
 }
