@@ -21,7 +21,7 @@ import (
 //	  220 lmtp.example.com   a line that starts with a digit is sent, with CRLF
 //	on RCPT TO:<b@           the longest start of a command that fits wins
 //	  550 5.1.1 unknown
-//	on .                     the end of the content
+//	on .                     the end of the content, by DATA or BDAT LAST
 //	  wait 100ms
 //	  250 2.0.0 first        one line for each recipient
 //	  close

@@ -23,6 +23,7 @@ type session struct {
 
 	used     map[int]int
 	mail     bool   // MAIL FROM had a 2xx reply
+	content  int    // bytes of it that came by BDAT
 	accepted int    // recipients of the transaction with a 2xx reply
 	lastCode byte   // first digit of the last reply sent
 	goAhead  bool   // a 3xx reply was sent in the current block
@@ -48,6 +49,10 @@ func (s *session) run() {
 		}
 		command := strings.TrimRight(string(line), "\r\n")
 		s.goAhead = false
+		if isVerb(command, "BDAT") {
+			s.chunk(command)
+			continue
+		}
 		s.event(command)
 		s.keepBooks(command)
 		if isVerb(command, "DATA") && s.goAhead && !s.ended {
@@ -68,8 +73,59 @@ func (s *session) keepBooks(command string) {
 	case isVerb(command, "RCPT") && s.lastCode == '2':
 		s.accepted++
 	case isVerb(command, "MAIL"):
-		s.mail, s.accepted = s.lastCode == '2', 0
+		s.mail, s.accepted, s.content = s.lastCode == '2', 0, 0
 	case isVerb(command, "RSET"), isVerb(command, "LHLO"):
+		s.mail, s.accepted = false, 0
+	}
+}
+
+// chunk reads the content that comes with a BDAT command (RFC 3030), and answers
+// the command after that. The last chunk is the event ".", too, if no rule is
+// about it as a command.
+func (s *session) chunk(command string) {
+	words := strings.Fields(command)
+	size, err := strconv.ParseUint(strings.Join(words[1:min(2, len(words))], ""), 10, 31)
+	if err != nil {
+		s.event(command)
+		return
+	}
+	marks := s.server.script.bodyMarks(s.dialog.Number)
+	for left := int(size); left > 0; {
+		piece, err := s.in.Peek(min(left, 1))
+		if err == nil {
+			piece, err = s.in.Peek(min(left, s.in.Buffered()))
+		}
+		if err != nil {
+			s.end(err)
+			return
+		}
+		n := len(piece)
+		if i := bytes.IndexByte(piece, '\n'); i >= 0 {
+			n = i + 1
+		}
+		if len(marks) > 0 && s.content+n >= marks[0] {
+			n = marks[0] - s.content
+		}
+		if !s.server.script.Forget && n > 0 {
+			s.server.note(s.dialog, Got, piece[:n])
+		}
+		_, _ = s.in.Discard(n)
+		left -= n
+		s.content += n
+		if len(marks) > 0 && s.content == marks[0] {
+			s.event(onBody + strconv.Itoa(marks[0]))
+			marks = marks[1:]
+		}
+		if s.ended {
+			return
+		}
+	}
+	last := len(words) > 2 && strings.EqualFold(words[2], "LAST")
+	if last && s.accepted > 0 && s.server.script.find(command, s.dialog.Number, s.used) < 0 {
+		command = onDot
+	}
+	s.event(command)
+	if last {
 		s.mail, s.accepted = false, 0
 	}
 }
@@ -156,6 +212,11 @@ func (s *session) friendly(event string) []string {
 			return []string{"503 5.5.1 No valid recipients"}
 		}
 		return []string{"354 Go ahead"}
+	case "BDAT":
+		if s.accepted == 0 {
+			return []string{"503 5.5.1 No valid recipients"}
+		}
+		return []string{"250 2.0.0 Chunk taken"}
 	case "RSET", "NOOP", "XFORWARD":
 		return []string{"250 2.0.0 Ok"}
 	case "QUIT":
