@@ -4,6 +4,7 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 FUZZTIME    ?= 10s
+FUZZCPU     ?= 10
 TORTURE     ?= 2000
 SEED        ?= 1
 SOAK        ?= 100000
@@ -99,11 +100,8 @@ scenarios: build ## Write what the scenarios expect anew, from Postfix's own lmt
 demo: build ## Deliver mail on embedded parts: no root, no Postfix.
 	@bin/postlmtp demo
 
-fuzz: ## Fuzz each parser of outside bytes for FUZZTIME (10s).
-	@for pkg in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
-	  done; done
+fuzz: ## Fuzz each parser of outside bytes for FUZZCPU (10) seconds of processor time, going on where it stopped.
+	@GO="$(GO)" FUZZCPU=$(FUZZCPU) FUZZTIME=$(FUZZTIME) .ci/fuzz $(FUZZ)
 
 torture: ## Break everything around the daemon at random, TORTURE (2000) times, and count what became of the mail.
 	@mkdir -p bin
