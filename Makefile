@@ -79,6 +79,7 @@ unit:
 test: ## The full suite: check, then the tests on a real Postfix and Dovecot (installs them: root, Debian).
 	bash .ci/install
 	$(MAKE) check
+	sh .ci/makeinstall
 	POSTLMTP_E2E_SLOW=60s $(GO) test -count=1 -timeout 20m ./internal/e2e
 
 RELEASES ?= bullseye bookworm trixie sid
