@@ -1,66 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
-	"github.com/spf13/pflag"
-
 	"postlmtp/internal/install"
 )
-
-func statusUsage() usage {
-	return usage{name: "status", text: `Show how the daemon is installed (--service): the services of master.cf that deliver
-by LMTP, the programs that they run and whose build those are, and whether
-postlmtp uninstall knows the way back.
-
-Usage: postlmtp status --service [OPTION]...
-
-Options:
-`, after: `
-Examples:
-  postlmtp status --service
-  postlmtp status --service --json
-
-The exit status is 0 if all is well, 1 if a service cannot run, 3 if one runs
-another build than the one that belongs to this tool.
-`}
-}
-
-// statusOptions are the options of status.
-type statusOptions struct {
-	dir, color    string
-	service, json bool
-}
-
-func statusFlags(o *statusOptions) *pflag.FlagSet {
-	flags := newFlags("status")
-	dirFlag(flags, &o.dir)
-	flags.BoolVar(&o.service, "service", false, "how the daemon is installed")
-	flags.BoolVar(&o.json, "json", false, "print one JSON array")
-	colorFlag(flags, &o.color)
-	return flags
-}
-
-// statusCommand is postlmtp status.
-func statusCommand(args []string, stdout, stderr io.Writer) int {
-	var o statusOptions
-	flags := statusFlags(&o)
-	if status, done := statusUsage().parse(flags, args, stdout, stderr); done {
-		return status
-	}
-	paint, err := newPainter(o.color, stdout)
-	switch {
-	case err != nil:
-		return misused(stderr, "status", err)
-	case flags.NArg() > 0:
-		return misused(stderr, "status", fmt.Errorf("unexpected argument %q", flags.Arg(0)))
-	case !o.service:
-		return misused(stderr, "status", errors.New("say --service"))
-	}
-	return showServices(o.dir, o.json, paint, stdout, stderr)
-}
 
 // showServices reports how the daemon is installed: the services of master.cf
 // that deliver by LMTP, the programs that they run, and whether the way back is

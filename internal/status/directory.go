@@ -44,9 +44,9 @@ func bootID() string {
 	return strings.TrimSpace(string(text))
 }
 
-// makeDirectory makes the directory, if it is not there, and gives it to uid.
+// MakeDirectory makes the directory, if it is not there, and gives it to uid.
 // It must be a directory that nobody else can get into.
-func makeDirectory(path string, uid, gid int) error {
+func MakeDirectory(path string, uid, gid int) error {
 	err := unix.Mkdir(path, 0o700)
 	if err != nil && err != unix.EEXIST {
 		return fmt.Errorf("make status directory %s: %w", path, err)

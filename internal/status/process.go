@@ -50,7 +50,7 @@ const metricsPath = "/metrics"
 func Prepare(o Options) (*Process, error) {
 	p := &Process{opt: o, boot: bootID(), started: time.Now(), counted: metrics.NewSet()}
 	p.flights.flying, p.flights.errors = make(map[*Flight]struct{}), make(map[string]*Error)
-	if err := makeDirectory(o.Directory, o.UID, o.GID); err != nil {
+	if err := MakeDirectory(o.Directory, o.UID, o.GID); err != nil {
 		return nil, err
 	}
 	if !o.Listen.wanted() {

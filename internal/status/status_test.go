@@ -454,10 +454,10 @@ func TestDirectoryOfOthers(t *testing.T) {
 		}
 	}
 	dir := newDir(t)
-	if err := makeDirectory(dir, uid, gid); err != nil {
+	if err := MakeDirectory(dir, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	if err := makeDirectory(dir, uid+1, gid); err == nil {
+	if err := MakeDirectory(dir, uid+1, gid); err == nil {
 		t.Error("of another user: no error")
 	}
 	if err := unix.Mkfifo(filepath.Join(dir, stateFile), 0o600); err != nil {
