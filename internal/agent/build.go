@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"postlmtp/internal/address"
 	"postlmtp/internal/config"
@@ -129,6 +130,11 @@ func (s *settings) nameFiles(log *maillog.Logger) *dns.System {
 	return names
 }
 
+// finalGrace is how long final replies are awaited when the process stops, or the
+// watchdog ends the delivery. What is left of the time that a handler has then is
+// for reports and marks: a handler that comes too late counts as lost.
+const finalGrace = master.DefaultStopGrace - 500*time.Millisecond
+
 func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.System, log *maillog.Logger) (delivery.Options, error) {
 	parser := nexthop.Parser{
 		MyHostname:     s.MyHostname,
@@ -209,7 +215,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		CacheTimeLimit:   s.LMTP.ConnectionCacheTimeLimit,
 		ReuseTimeLimit:   s.LMTP.ConnectionReuseTimeLimit,
 		ReuseCountLimit:  s.LMTP.ConnectionReuseCountLimit,
-		FinalGrace:       master.DefaultStopGrace,
+		FinalGrace:       finalGrace,
 		Session:          s.sessionOptions(t),
 		Discard:          t.discard(s.LMTP.DiscardLHLOKeywords),
 		Parse:            parser.Parse,

@@ -203,9 +203,10 @@ func (s *services) remove(c net.Conn) {
 
 // answer serves one client of a request and answer service.
 func (s *services) answer(c net.Conn, svc service) {
+	rude := s.how(svc.name) == BadHello
 	if s.lab.opts.dialect().greets {
 		hello := svc.hello
-		if s.how(svc.name) == BadHello {
+		if rude {
 			hello = "no_such_protocol"
 		}
 		if new(attr.List).String(attr.Protocol, hello).Send(c) != nil {
@@ -222,6 +223,9 @@ func (s *services) answer(c net.Conn, svc service) {
 			return
 		}
 		how := s.how(svc.name)
+		if how == Missing || how == BadHello && !rude { // it was not when the client came
+			how = Works
+		}
 		rec := Record{Service: svc.name, How: how, Attrs: attrs}
 		s.record(rec)
 		switch how {

@@ -289,9 +289,13 @@ func (r *run) deliver(ctx context.Context, l *letter, req *request.Request) {
 	}
 }
 
+// warLimit ends the attacks where they let nothing happen at all, such as a
+// reload before the daemon has even started on a busy machine.
+const warLimit = 10 * time.Second
+
 // war delivers under fire.
 func (r *run) war() {
-	ctx, cancel := context.WithCancel(r.t.Context())
+	ctx, cancel := context.WithTimeout(r.t.Context(), warLimit)
 	var fighting sync.WaitGroup
 	for _, e := range r.enemies {
 		if e.attack == nil {
