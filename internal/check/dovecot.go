@@ -133,7 +133,7 @@ func (c *checker) dovecotLimits(t *target) {
 	}
 	if users := c.dovecot.number("lmtp_user_concurrency_limit"); users > 0 && users < connections {
 		c.limit("PL071", param, t,
-			fmt.Sprintf("Dovecot takes %d deliveries to one user at a time (lmtp_user_concurrency_limit); Postfix makes up to %d connections (%s): further mail for a busy user is deferred", users, connections, param),
+			fmt.Sprintf("Dovecot's lmtp_user_concurrency_limit is %d deliveries to one user at a time; Postfix makes up to %d connections (%s): further mail for a busy user is deferred", users, connections, param),
 			"nothing, if bursts to one user are rare; else raise lmtp_user_concurrency_limit")
 	}
 }
