@@ -1,0 +1,242 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// siege is a Postfix with a Dovecot under attack while mail flows.
+type siege struct {
+	*postfix
+	dovecot *dovecot
+	rnd     *rand.Rand
+	blows   map[string]int
+	kills   []time.Time // when a worker was killed
+	main    []byte      // master.cf
+
+	mu   sync.Mutex
+	sent []siegeMail
+	stop chan struct{}
+}
+
+// siegeMail is one message that smtpd has taken.
+type siegeMail struct{ id, queueID, to string }
+
+const siegeUsers = 8
+
+// TestTortureDovecot kills, stops and reloads everything around a flow of mail at
+// random moments: workers and parents of the agent, Postfix as a whole, Dovecot
+// and its processes, the status services. In the end each message is stored once;
+// a second copy has an excuse: the log says that the first was not confirmed, or
+// the worker was killed at that moment.
+//
+// POSTLMTP_E2E_TORTURE is how long the attack takes (15s), POSTLMTP_TORTURE_SEED
+// what it is drawn from.
+func TestTortureDovecot(t *testing.T) {
+	length, seed := 15*time.Second, uint64(1)
+	if text := os.Getenv("POSTLMTP_E2E_TORTURE"); text != "" {
+		var err error
+		if length, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := os.Getenv("POSTLMTP_TORTURE_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := startPostfix(t, options{main: []string{
+		"lmtp_connect_timeout = 5s", "lmtp_lhlo_timeout = 5s", "lmtp_data_done_timeout = 5s", "maximal_backoff_time = 2s"}})
+	s := &siege{postfix: p, dovecot: newDovecot(t, p), rnd: rand.New(rand.NewPCG(seed, 7)),
+		blows: make(map[string]int), stop: make(chan struct{})}
+	for i := range siegeUsers {
+		s.dovecot.add("", fmt.Sprint("u", i))
+	}
+	s.dovecot.add("", "sender")
+	s.dovecot.start()
+	var err error
+	s.main, err = os.ReadFile(p.conf() + "/master.cf")
+	p.must(err)
+
+	var flow sync.WaitGroup
+	for n := range 3 {
+		flow.Go(func() { s.feed(n) })
+	}
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		time.Sleep(time.Duration(s.rnd.IntN(600)) * time.Millisecond)
+		s.blow()
+	}
+	close(s.stop)
+	flow.Wait()
+	s.drain()
+	s.count()
+	eventually(t, soon, "idle agents", func() bool { return len(s.agents()) <= 2 })
+	for _, a := range s.agents() {
+		if open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", a.pid)); err == nil && len(open) > 50 {
+			t.Errorf("process %d has %d descriptors open", a.pid, len(open))
+		}
+	}
+}
+
+// feed submits mail until the end of the siege. Postfix may be away: what it has
+// not confirmed is not counted.
+func (s *siege) feed(n int) {
+	for serial := 0; ; serial++ {
+		select {
+		case <-s.stop:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		user := fmt.Sprint("u", serial%siegeUsers)
+		if serial%10 == 9 {
+			user = "nobody"
+		}
+		m := siegeMail{id: newID(fmt.Sprintf("siege-%d-%d", n, serial)), to: user + "@dovecot.lmtp.sock.test"}
+		c, err := s.dial("smtp")
+		if err != nil {
+			continue
+		}
+		m.queueID, err = c.send(envelope{from: "sender@dovecot.lmtp.sock.test", to: []string{m.to}}, small(m.id))
+		c.close()
+		if err == nil {
+			s.mu.Lock()
+			s.sent = append(s.sent, m)
+			s.mu.Unlock()
+		}
+	}
+}
+
+// blow does one thing to the system.
+func (s *siege) blow() {
+	workers, agents := s.workers(), s.agents()
+	blows := []struct {
+		name string
+		do   func()
+	}{
+		{"kill -9 of a worker", func() {
+			for _, w := range workers {
+				s.kills = append(s.kills, time.Now())
+				w.kill()
+			}
+		}},
+		{"kill -9 of a parent", func() {
+			for _, a := range agents {
+				if !slices.Contains(workers, a) {
+					a.kill()
+				}
+			}
+		}},
+		{"kill -9 of Dovecot's lmtp", func() {
+			for _, d := range processes(s.dovecot.dir) {
+				if filepath.Base(d.program) == "lmtp" {
+					d.kill()
+				}
+			}
+		}},
+		{"restart of Dovecot", func() { s.dovecot.stop(); s.dovecot.start() }},
+		{"postfix reload", s.reload},
+		{"postfix stop, start", func() { s.postfix.stop(); s.start() }},
+		{"bounce and defer missing", s.withoutServices},
+	}
+	b := blows[s.rnd.IntN(len(blows))]
+	b.do()
+	s.blows[b.name]++
+}
+
+// withoutServices takes bounce and defer out of master.cf for a while.
+func (s *siege) withoutServices() {
+	var kept []byte
+	for line := range bytes.Lines(s.main) {
+		if !bytes.HasPrefix(line, []byte("bounce ")) && !bytes.HasPrefix(line, []byte("defer ")) {
+			kept = append(kept, line...)
+		}
+	}
+	file := s.conf() + "/master.cf"
+	s.must(os.WriteFile(file, kept, 0o644))
+	s.reload()
+	time.Sleep(time.Second)
+	s.must(os.WriteFile(file, s.main, 0o644))
+	s.reload()
+}
+
+// copies are the moments at which Dovecot has stored a message for an address:
+// the names of files in a Maildir begin with it.
+func (s *siege) copies(address string) map[string][]time.Time {
+	found := make(map[string][]time.Time)
+	for _, dir := range []string{"new", "cur"} {
+		names, _ := filepath.Glob(s.dovecot.path("mail", address, dir, "*"))
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			s.must(err)
+			_, rest, _ := bytes.Cut(text, []byte("X-E2E-Id: "))
+			id, _, _ := bytes.Cut(rest, []byte("\n"))
+			var sec, usec int64
+			fmt.Sscanf(filepath.Base(name), "%d.M%d", &sec, &usec)
+			found[string(id)] = append(found[string(id)], time.Unix(sec, usec*1000))
+		}
+	}
+	return found
+}
+
+// count compares what smtpd took with what Dovecot stored.
+func (s *siege) count() {
+	stored := make(map[string]map[string][]time.Time)
+	for i := range siegeUsers {
+		to := fmt.Sprintf("u%d@dovecot.lmtp.sock.test", i)
+		stored[to] = s.copies(to)
+	}
+	reports := strings.Join(func() (all []string) {
+		for _, m := range s.dovecot.mails("sender@dovecot.lmtp.sock.test") {
+			all = append(all, string(m))
+		}
+		return all
+	}(), "\n")
+	lost, bounced, unconfirmed, killed, avoidable := 0, 0, 0, 0, 0
+	for _, m := range s.sent {
+		copies := stored[m.to][m.id]
+		switch {
+		case strings.HasPrefix(m.to, "nobody"):
+			if !strings.Contains(reports, "X-E2E-Id: "+m.id+"\n") {
+				lost++
+				s.t.Errorf("%s: bounced, and nobody was told", m.id)
+			}
+			bounced++
+			continue
+		case len(copies) == 0:
+			lost++
+			s.t.Errorf("%s (%s) is lost", m.id, m.queueID)
+		}
+		slices.SortFunc(copies, time.Time.Compare)
+		for range max(len(copies)-1, 0) {
+			switch {
+			case len(s.log.find(0, m.queueID+": unconfirmed: ")) > 0:
+				unconfirmed++
+			case s.killedNear(copies[0]):
+				killed++
+			default:
+				avoidable++
+				s.t.Errorf("%s (%s) is stored at %v without an excuse", m.id, m.queueID, copies)
+			}
+		}
+	}
+	s.t.Logf("%d messages, %d lost, %d bounced, second copies: %d unconfirmed and logged, %d by a kill of the worker, %d avoidable; blows: %v",
+		len(s.sent), lost, bounced, unconfirmed, killed, avoidable, s.blows)
+}
+
+// killedNear tells whether a worker was killed when a message was stored, before
+// it could mark that.
+func (s *siege) killedNear(stored time.Time) bool {
+	return slices.ContainsFunc(s.kills, func(k time.Time) bool {
+		return k.After(stored.Add(-time.Second)) && k.Before(stored.Add(time.Second))
+	})
+}
