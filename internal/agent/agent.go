@@ -211,10 +211,9 @@ func (s *settings) warn(log *maillog.Logger) {
 		log.Warningf("%v", w)
 	}
 	for _, u := range s.Unsupported() {
-		if !strings.HasPrefix(u.Name, "lmtp_") {
-			continue // set for other programs
+		if strings.HasPrefix(u.Name, "lmtp_") { // others may be set for other programs
+			log.Warningf("%s = %s has no effect: %s%s", u.Name, u.Value, u.Why, origin(u.File, u.Line))
 		}
-		log.Warningf("%s = %s has no effect in this version%s", u.Name, u.Value, origin(u.File, u.Line))
 	}
 }
 

@@ -142,6 +142,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		KnownPorts:     s.KnownPorts(),
 		Names:          names,
 		UTF8:           s.SMTPUTF8Enable,
+		IDNA:           address.IDNA{Compat2003: s.EnableIDNA2003Compatibility},
 	}
 	dial, err := s.dialOptions(inv, log)
 	if err != nil {
@@ -293,7 +294,7 @@ func (s *settings) sessionOptions(t *tables) lmtp.Options {
 
 func (s *settings) resolverOptions(names dns.Source, t *tables, log *maillog.Logger) nexthop.Options {
 	o := nexthop.Options{
-		Names:            dns.New(names, dns.Options{Filter: t.dnsFilter(), FilterName: "lmtp_dns_reply_filter", Log: log}),
+		Names:            dns.New(names, dns.Options{Filter: t.dnsFilter(), FilterName: "lmtp_dns_reply_filter", Probe: s.DNSSECProbe, Log: log}),
 		Source:           names,
 		Randomize:        s.LMTP.RandomizeAddresses,
 		Balance:          s.LMTP.BalanceInetProtocols,

@@ -97,12 +97,12 @@ func (s *settings) openPolicyTables(o *tlspolicy.Options, t *tables) (err error)
 }
 
 // warnTLSLibrary names the parameters of Postfix's TLS library that are set and
-// cannot be honoured: they are about OpenSSL.
+// cannot be honoured.
 func (s *settings) warnTLSLibrary(log *maillog.Logger) {
 	harmless := []string{"", "default", "none"}
 	for _, u := range s.Unsupported() {
 		if strings.HasPrefix(u.Name, "tls_") && !slices.Contains(harmless, u.Value) {
-			log.Warningf("%s = %s has no effect: it is about OpenSSL, which is not used here%s", u.Name, u.Value, origin(u.File, u.Line))
+			log.Warningf("%s = %s has no effect: %s%s", u.Name, u.Value, u.Why, origin(u.File, u.Line))
 		}
 	}
 }

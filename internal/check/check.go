@@ -250,7 +250,7 @@ func (c *checker) effects(t *target) {
 			continue
 		}
 		c.found(Finding{Number: "PL011", Service: t.service.Name, File: u.File, Line: u.Line,
-			Text: fmt.Sprintf("%s = %s has no effect in this version", u.Name, u.Value), Fix: "remove it, or leave it for Postfix's own lmtp"})
+			Text: fmt.Sprintf("%s = %s has no effect: %s", u.Name, u.Value, u.Why), Fix: "remove it, or leave it for Postfix's own lmtp"})
 	}
 	for _, p := range config.Params() {
 		if p.NoEffect && strings.HasPrefix(p.Name, "lmtp_") && t.config.IsSet(p.Name) {

@@ -150,9 +150,10 @@ func addPorts(known map[string]uint16, names []string, port string) (mistake str
 }
 
 // Unsupported is a parameter that the administrator set to something else
-// than its default, and that this program does not act on so far.
+// than its default, and that this program cannot act on.
 type Unsupported struct {
 	Name, Value string
+	Why         string
 	File        string
 	Line        int
 }
@@ -162,12 +163,12 @@ func (c *Config) Unsupported() []Unsupported {
 	var all []Unsupported
 	for _, p := range c.params {
 		e, set := c.values.Get(p.Name)
-		if !set || !p.NotYet {
+		if !set || p.Missing == "" {
 			continue
 		}
 		def, _ := maincf.Expand(p.defaultFor(c.release), c.expand)
 		if value := c.text[p.Name]; value != def {
-			all = append(all, Unsupported{p.Name, value, e.File, e.Line})
+			all = append(all, Unsupported{p.Name, value, p.Missing, e.File, e.Line})
 		}
 	}
 	return all

@@ -31,18 +31,18 @@ func Document(w io.Writer) error {
 
 // Counts says how many parameters there are, in words for the documentation.
 func Counts() string {
-	notYet, noEffect := 0, 0
+	missing, noEffect := 0, 0
 	all := Params()
 	for _, p := range all {
-		if p.NotYet {
-			notYet++
+		if p.Missing != "" {
+			missing++
 		}
 		if p.NoEffect {
 			noEffect++
 		}
 	}
-	return fmt.Sprintf("%d parameters: %d are acted on, %d have no effect on the delivery by LMTP, %d are not yet acted on",
-		len(all), len(all)-notYet-noEffect, noEffect, notYet)
+	return fmt.Sprintf("%d parameters: %d are acted on, %d have no effect on the delivery by LMTP, %d are about what Go's TLS library does not have",
+		len(all), len(all)-missing-noEffect, noEffect, missing)
 }
 
 const documentHead = `# Parameters
@@ -65,8 +65,9 @@ may refer to others by ` + "`$name`" + `, ` + "`${name?{a}:{b}}`" + ` and so on.
 known with any release. Where defaults differ between releases, that of the
 installed Postfix counts.
 
-**Not yet** marks parameters that nothing acts on so far. The daemon says so in
-the log when main.cf sets one of those whose names start with ` + "`lmtp_`" + `.
+**Not here** marks parameters about what Go's TLS library, crypto/tls, does not
+have. The daemon says so in the log when it starts and main.cf sets one to
+something else than its default; see [tls.md](tls.md).
 *No effect* marks parameters that do not concern the delivery by LMTP, or parts
 of Postfix that this program does not need.
 `
@@ -139,8 +140,8 @@ func (p *Param) purposeText() string {
 	text := strings.ReplaceAll(p.Doc, "|", `\|`)
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "<", "&lt;"), ">", "&gt;")
 	switch {
-	case p.NotYet:
-		return "**Not yet.** " + text
+	case p.Missing != "":
+		return "**Not here:** " + p.Missing + ". " + text
 	case p.NoEffect:
 		return "*No effect.* " + text
 	}

@@ -33,8 +33,8 @@ func (p *Param) manualNote() string {
 		note += " Since Postfix " + roff(p.Since) + "."
 	}
 	switch {
-	case p.NotYet:
-		note += " Not acted on so far."
+	case p.Missing != "":
+		note += " Not acted on: " + roff(p.Missing) + "."
 	case p.NoEffect:
 		note += " No effect on the delivery by LMTP."
 	}

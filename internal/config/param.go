@@ -33,7 +33,7 @@ type Param struct {
 	Min, Max int    // zero means no bound, as in Postfix
 	Since    string // release of Postfix that introduced it; empty: before 2.1
 	Doc      string // what it does, one line
-	NotYet   bool   // parsed, but nothing acts on it so far
+	Missing  string // why nothing can act on it, for the log; empty: something does
 	NoEffect bool   // nothing to act on: see the package comment
 
 	field  any    // pointer to the field of Config
@@ -95,8 +95,10 @@ func yesno(name string, field *bool, def, doc string) *Param {
 func (p *Param) min(n int) *Param      { p.Min = n; return p }
 func (p *Param) max(n int) *Param      { p.Max = n; return p }
 func (p *Param) since(v string) *Param { p.Since = v; return p }
-func (p *Param) notYet() *Param        { p.NotYet = true; return p }
 func (p *Param) noEffect() *Param      { p.NoEffect = true; return p }
+
+// missing says why the program cannot do what the parameter asks for.
+func (p *Param) missing(why string) *Param { p.Missing = why; return p }
 
 // before sets the default of releases before the given one. Call it with
 // ascending releases.

@@ -21,7 +21,7 @@ func destinationRows(c *Config) []*Param {
 		yesno("dns_ncache_ttl_fix_enable", &c.DNSNCacheTTLFixEnable, "no",
 			"Work-around for negative answers of some resolvers").since("3.1").noEffect(),
 		text("dnssec_probe", &c.DNSSECProbe, "ns:.",
-			"Query that finds out whether the resolver validates").since("3.6").notYet(),
+			"Query that finds out whether the resolver validates").since("3.6"),
 		list("inet_protocols", &c.InetProtocols, "all",
 			"Address families to use: ipv4, ipv6, all").since("2.2"),
 		text("lmtp_address_preference", &c.LMTP.AddressPreference, "any",

@@ -55,8 +55,8 @@ func TestTable(t *testing.T) {
 		if p.Kind == Time && maincf.TimeUnit(p.newest) == 0 {
 			t.Errorf("%s: default %q has no unit", p.Name, p.newest)
 		}
-		if p.NotYet && p.NoEffect {
-			t.Errorf("%s: both not yet and no effect", p.Name)
+		if p.Missing != "" && p.NoEffect {
+			t.Errorf("%s: both missing and no effect", p.Name)
 		}
 		if _, ok := parseRelease(p.Since); p.Since != "" && p.Since != "postlmtp" && !ok {
 			t.Errorf("%s: since %q", p.Name, p.Since)
@@ -112,18 +112,12 @@ func TestEveryRowIsRead(t *testing.T) {
 		switch {
 		case read && p.NoEffect:
 			t.Errorf("%s: the row says noEffect, but %s is read", p.Name, paths[p.field])
-		case read && p.NotYet && !partly(p.Name):
-			t.Errorf("%s: the row says notYet, but %s is read: remove the mark", p.Name, paths[p.field])
-		case !read && !p.NotYet && !p.NoEffect:
+		case read && p.Missing != "":
+			t.Errorf("%s: the row says missing, but %s is read: remove the mark", p.Name, paths[p.field])
+		case !read && p.Missing == "" && !p.NoEffect:
 			t.Errorf("%s: nothing reads %s, and the row does not say so", p.Name, paths[p.field])
 		}
 	}
-}
-
-// partly tells parameters that are handed on to a part of the program which
-// does not work yet.
-func partly(name string) bool {
-	return name == "lmtp_starttls_timeout"
 }
 
 // usedFields returns the selectors X and LMTP.X in all packages that import

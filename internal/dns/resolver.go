@@ -37,6 +37,7 @@ type Options struct {
 	Filter Filter // lmtp_dns_reply_filter; nil takes every record
 	// FilterName is the parameter's name for warnings, "lmtp_dns_reply_filter".
 	FilterName string
+	Probe      string // dnssec_probe, TYPE:NAME; empty: none
 	Log        Logger // nil: nobody is told
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -46,12 +47,13 @@ type Options struct {
 type Resolver struct {
 	source  Source
 	options Options
+	dnssec  *validation
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // New returns a Resolver with the settings of source.
 func New(source Source, o Options) *Resolver {
-	r := &Resolver{source: source, options: o, dial: o.Dial}
+	r := &Resolver{source: source, options: o, dnssec: new(validation), dial: o.Dial}
 	if r.dial == nil {
 		r.dial = new(net.Dialer).DialContext
 	}
@@ -187,6 +189,9 @@ func (r *Resolver) queryOne(ctx context.Context, c Config, name string, t Type, 
 	}
 	q := question{name: name, t: t, edns: c.EDNS0, dnssec: o.DNSSEC, ad: c.TrustAD}
 	rep, err := r.exchange(ctx, c, q)
+	if o.DNSSEC {
+		r.validated(ctx, c, rep, err)
+	}
 	switch {
 	case errors.Is(err, errReply):
 		return reply{}, malformedError(name, t, Retry, err)

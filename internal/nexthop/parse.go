@@ -3,18 +3,13 @@ package nexthop
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/net/idna"
-
+	"postlmtp/internal/address"
 	"postlmtp/internal/dns"
 )
 
 // maxDestination bounds a destination; the queue manager's come from tables.
 const maxDestination = 64 << 10
-
-// maxUTF8Host bounds a host name in UTF-8, which is longer than in ASCII.
-const maxUTF8Host = 1024
 
 // A Parser takes destinations apart. Its methods may be called from many
 // goroutines.
@@ -27,6 +22,7 @@ type Parser struct {
 	KnownPorts     map[string]uint16 // known_tcp_ports
 	Names          dns.Source        // services(5); nil has none
 	UTF8           bool              // smtputf8_enable: names may be UTF-8
+	IDNA           address.IDNA      // enable_idna2003_compatibility
 }
 
 // Parse takes the destination of a request apart. An error means that there
@@ -74,7 +70,7 @@ func (p Parser) element(text string) Element {
 	e := Element{Text: text}
 	service, problem := e.split()
 	if problem == "" {
-		problem = e.checkHost(p.UTF8)
+		problem = e.checkHost(p.UTF8, p.IDNA)
 	}
 	if problem == "" && service != "" && isDigit(service[0]) && !allDigits(service) {
 		problem = "garbage after numerical service"
@@ -129,8 +125,8 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 }
 
 // checkHost sets the ASCII form of the host.
-func (e *Element) checkHost(allowUTF8 bool) (problem string) {
-	ascii, ok := toASCII(e.Host, allowUTF8)
+func (e *Element) checkHost(allowUTF8 bool, names address.IDNA) (problem string) {
+	ascii, ok := toASCII(e.Host, allowUTF8, names)
 	if !ok {
 		return "valid hostname or network address required"
 	}
@@ -138,30 +134,19 @@ func (e *Element) checkHost(allowUTF8 bool) (problem string) {
 	return ""
 }
 
-// toASCII returns the form of a host name or address that the DNS knows. Names
-// beyond ASCII are mapped by UTS 46, not transitional, as Postfix does.
-func toASCII(host string, allowUTF8 bool) (string, bool) {
+// toASCII returns the form of a host name or address that the DNS knows.
+func toASCII(host string, allowUTF8 bool, names address.IDNA) (string, bool) {
 	if _, ok := dns.ParseAddr(host); ok || dns.ValidName(host) {
 		return host, true
 	}
-	if !allowUTF8 || isASCII(host) || !utf8.ValidString(host) || len(host) > maxUTF8Host {
+	if !allowUTF8 || address.IsASCII(host) {
 		return "", false
 	}
-	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
-	ascii, err := profile.ToASCII(host)
+	ascii, err := names.ASCIIDomain(host)
 	if err != nil || !dns.ValidName(ascii) {
 		return "", false
 	}
 	return ascii, true
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // setPort translates the service: known_tcp_ports, then digits, then

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"postlmtp/internal/address"
 	"postlmtp/internal/dns"
 )
 
@@ -215,4 +216,15 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestIDNA2003: enable_idna2003_compatibility maps the sharp s to "ss".
+func TestIDNA2003(t *testing.T) {
+	for compat, want := range map[bool]string{false: "xn--strae-oqa.example", true: "strasse.example"} {
+		p := Parser{UTF8: true, DefaultService: "24", IDNA: address.IDNA{Compat2003: compat}}
+		n, err := p.Parse("straße.example")
+		if err != nil || len(n.Elements) != 1 || n.Elements[0].Err != nil || n.Elements[0].ASCII != want {
+			t.Errorf("%v: %+v, %v", compat, n, err)
+		}
+	}
 }
