@@ -2,7 +2,7 @@
 GO          ?= go
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 FUZZTIME    ?= 10s
 FUZZCPU     ?= 10
 TORTURE     ?= 2000
@@ -24,7 +24,7 @@ NFPM            ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 PACKAGE_VERSION ?= 0.$(shell git rev-list --count HEAD 2>/dev/null || echo 0)
 PACKAGE_ARCH    ?= $(shell $(GO) env GOARCH)
 
-.PHONY: help build install uninstall packages package-test check format vet lint unit test matrix diff scenarios demo fuzz torture soak bench microbench clean
+.PHONY: help build install uninstall packages package-test check format vet lint unit test matrix diff scenarios demo fuzz dependencies reproducible torture soak bench microbench clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t14
@@ -103,6 +103,12 @@ demo: build ## Deliver mail on embedded parts: no root, no Postfix.
 
 fuzz: ## Fuzz each parser of outside bytes for FUZZCPU (10) seconds of processor time, going on where it stopped.
 	@GO="$(GO)" FUZZCPU=$(FUZZCPU) FUZZTIME=$(FUZZTIME) .ci/fuzz $(FUZZ)
+
+dependencies: ## Write docs/dependencies.md anew, from go.mod and the modules' licences.
+	@$(GO) test -run TestDependencies ./internal -args -update-dependencies
+
+reproducible: ## Build HEAD twice, in two places, and compare the bytes.
+	@bash .ci/reproducible
 
 torture: ## Break everything around the daemon at random, TORTURE (2000) times, and count what became of the mail.
 	@mkdir -p bin
