@@ -17,8 +17,8 @@
 // local part goes out as UTF-8. The domain is never touched.
 //
 // [XText] and [UXText] encode ESMTP parameter values (RFC 3461, RFC 6533),
-// [ORCPT] chooses between them. [ASCIIDomain] and [UnicodeDomain] convert
-// internationalized domains (UTS 46). [Fold] and [EqualFold] compare without
+// [ORCPT] chooses between them. [IDNA.ASCIIDomain] converts internationalized
+// domains (UTS 46). [Fold] and [EqualFold] compare without
 // regard to case.
 //
 // # Failure policy

@@ -46,22 +46,6 @@ func (o IDNA) ASCIIDomain(domain string) (string, error) {
 	return o.toASCII(domain)
 }
 
-// UnicodeDomain converts a domain to its UTF-8 form (U-labels). The result is
-// accepted only if it converts back to ASCII.
-func (o IDNA) UnicodeDomain(domain string) (string, error) {
-	if err := checkDomainText(domain); err != nil {
-		return "", fmt.Errorf("convert domain %.100q to UTF-8: %w", domain, err)
-	}
-	u, err := o.profile().ToUnicode(domain)
-	if err != nil {
-		return "", fmt.Errorf("convert domain %.100q to UTF-8: %w", domain, err)
-	}
-	if _, err := o.toASCII(u); err != nil {
-		return "", err
-	}
-	return u, nil
-}
-
 func (o IDNA) toASCII(domain string) (string, error) {
 	if err := checkDomainText(domain); err != nil {
 		return "", fmt.Errorf("convert domain %.100q to ASCII: %w", domain, err)

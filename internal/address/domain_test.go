@@ -36,18 +36,6 @@ func TestASCIIDomain(t *testing.T) {
 	}
 }
 
-func TestUnicodeDomain(t *testing.T) {
-	got, err := IDNA{}.UnicodeDomain("xn--bcher-kva.example")
-	if err != nil || got != "bücher.example" {
-		t.Errorf("UnicodeDomain = %q, %v", got, err)
-	}
-	for _, bad := range []string{"", "xn--\xff", "xn--a-.example", "a..b"} {
-		if got, err := (IDNA{}).UnicodeDomain(bad); err == nil {
-			t.Errorf("UnicodeDomain(%q) = %q, want an error", bad, got)
-		}
-	}
-}
-
 func TestFold(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
@@ -83,6 +71,5 @@ func FuzzASCIIDomain(f *testing.F) {
 		if err == nil && !IsASCII(s) && !validHostname(got) {
 			t.Errorf("ASCIIDomain(%q) = %q, no host name", s, got)
 		}
-		_, _ = IDNA{Compat2003: compat}.UnicodeDomain(s)
 	})
 }

@@ -12,13 +12,6 @@ func Split(addr string) (local, domain string, ok bool) {
 	return addr[:at], addr[at+1:], true
 }
 
-// DomainOf returns what follows the last '@' of an internal address, or ""
-// where there is none.
-func DomainOf(addr string) string {
-	_, domain, _ := Split(addr)
-	return domain
-}
-
 // QuoteEnvelope returns an internal address in the form of RFC 5321 section
 // 4.1.2, as sent in MAIL FROM and RCPT TO (lmtp_quote_rfc821_envelope = yes).
 // The empty address stays empty.

@@ -28,29 +28,6 @@ func XText(s, special string) string {
 	return b.String()
 }
 
-// DecodeXText reverses [XText]. Hexadecimal digits may be of either case; a
-// '+' without two of them is an error.
-func DecodeXText(s string) (string, error) {
-	var b strings.Builder
-	b.Grow(len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '+' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i+2 >= len(s) {
-			return "", errors.New("decode xtext: truncated escape at the end")
-		}
-		hi, lo := hexValue(s[i+1]), hexValue(s[i+2])
-		if hi < 0 || lo < 0 {
-			return "", fmt.Errorf("decode xtext: bad escape %q", s[i:i+3])
-		}
-		b.WriteByte(byte(hi<<4 | lo))
-		i += 2
-	}
-	return b.String(), nil
-}
-
 // UXText encodes s as RFC 6533 utf-8-addr-xtext: code points up to 32, from
 // 127 on, the backslash and all bytes of special become "\x{HEX}". It fails
 // when s is not valid UTF-8.
@@ -68,37 +45,6 @@ func UXText(s, special string) (string, error) {
 		fmt.Fprintf(&b, `\x{%02X}`, r)
 	}
 	return b.String(), nil
-}
-
-// DecodeUXText reverses [UXText]. Hexadecimal digits may be of either case. A
-// malformed escape, or one that is no Unicode scalar value, is an error.
-func DecodeUXText(s string) (string, error) {
-	var b strings.Builder
-	b.Grow(len(s))
-	for {
-		before, rest, found := strings.Cut(s, `\x{`)
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
-		}
-		digits, after, closed := strings.Cut(rest, "}")
-		if !closed || digits == "" || len(digits) > 8 {
-			return "", errors.New("decode uxtext: malformed escape")
-		}
-		var r rune
-		for i := 0; i < len(digits); i++ {
-			v := hexValue(digits[i])
-			if v < 0 || r > utf8.MaxRune {
-				return "", fmt.Errorf("decode uxtext: bad escape %q", digits)
-			}
-			r = r<<4 | rune(v)
-		}
-		if !utf8.ValidRune(r) {
-			return "", fmt.Errorf("decode uxtext: escape %q is not a character", digits)
-		}
-		b.WriteRune(r)
-		s = after
-	}
 }
 
 // ORCPT returns the value of the ORCPT= parameter of RCPT TO (RFC 3461 section
@@ -127,16 +73,4 @@ func ORCPT(stored, original string, smtputf8 bool) string {
 		return value
 	}
 	return XText(stored, "=")
-}
-
-func hexValue(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

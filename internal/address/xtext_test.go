@@ -1,6 +1,9 @@
 package address
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -18,16 +21,16 @@ func TestXText(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("XText(%q, %q) = %q, want %q", tt.in, tt.special, got, tt.want)
 		}
-		if back, err := DecodeXText(got); err != nil || back != tt.in {
-			t.Errorf("DecodeXText(%q) = %q, %v", got, back, err)
+		if back, err := decodeXText(got); err != nil || back != tt.in {
+			t.Errorf("decodeXText(%q) = %q, %v", got, back, err)
 		}
 	}
-	if got, err := DecodeXText("+2b"); err != nil || got != "+" {
+	if got, err := decodeXText("+2b"); err != nil || got != "+" {
 		t.Errorf("lower case escape: %q, %v", got, err)
 	}
 	for _, bad := range []string{"+", "+4", "+4G", "a+x1"} {
-		if got, err := DecodeXText(bad); err == nil || got != "" {
-			t.Errorf("DecodeXText(%q) = %q, %v", bad, got, err)
+		if got, err := decodeXText(bad); err == nil || got != "" {
+			t.Errorf("decodeXText(%q) = %q, %v", bad, got, err)
 		}
 	}
 }
@@ -44,16 +47,16 @@ func TestUXText(t *testing.T) {
 		if err != nil || got != tt.want {
 			t.Errorf("UXText(%q) = %q, %v, want %q", tt.in, got, err, tt.want)
 		}
-		if back, err := DecodeUXText(got); err != nil || back != tt.in {
-			t.Errorf("DecodeUXText(%q) = %q, %v", got, back, err)
+		if back, err := decodeUXText(got); err != nil || back != tt.in {
+			t.Errorf("decodeUXText(%q) = %q, %v", got, back, err)
 		}
 	}
 	if got, err := UXText("bad\xff", "+="); err == nil {
 		t.Errorf("malformed UTF-8 encoded as %q", got)
 	}
 	for _, bad := range []string{`\x{`, `\x{}`, `\x{12`, `\x{zz}`, `\x{110000}`, `\x{D800}`, `\x{FFFFFFFFF}`, `\x{FFFFFFFF}`} {
-		if got, err := DecodeUXText(bad); err == nil || got != "" {
-			t.Errorf("DecodeUXText(%q) = %q, %v", bad, got, err)
+		if got, err := decodeUXText(bad); err == nil || got != "" {
+			t.Errorf("decodeUXText(%q) = %q, %v", bad, got, err)
 		}
 	}
 }
@@ -82,10 +85,10 @@ func TestORCPT(t *testing.T) {
 func FuzzXText(f *testing.F) {
 	f.Add("a+b", "=")
 	f.Fuzz(func(t *testing.T, s, special string) {
-		if back, err := DecodeXText(XText(s, special)); special == "=" && (err != nil || back != s) {
+		if back, err := decodeXText(XText(s, special)); special == "=" && (err != nil || back != s) {
 			t.Errorf("%q came back as %q, %v", s, back, err)
 		}
-		_, _ = DecodeXText(s) // must not panic
+		_, _ = decodeXText(s) // must not panic
 	})
 }
 
@@ -96,9 +99,75 @@ func FuzzUXText(f *testing.F) {
 		if (err == nil) != utf8.ValidString(s) {
 			t.Fatalf("UXText(%q): %v", s, err)
 		}
-		if back, derr := DecodeUXText(q); err == nil && (derr != nil || back != s) {
+		if back, derr := decodeUXText(q); err == nil && (derr != nil || back != s) {
 			t.Errorf("%q came back as %q, %v", s, back, derr)
 		}
-		_, _ = DecodeUXText(s)
+		_, _ = decodeUXText(s)
 	})
+}
+
+// decodeXText reverses [XText]. Hexadecimal digits may be of either case; a
+// '+' without two of them is an error.
+func decodeXText(s string) (string, error) {
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '+' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+2 >= len(s) {
+			return "", errors.New("decode xtext: truncated escape at the end")
+		}
+		hi, lo := hexValue(s[i+1]), hexValue(s[i+2])
+		if hi < 0 || lo < 0 {
+			return "", fmt.Errorf("decode xtext: bad escape %q", s[i:i+3])
+		}
+		b.WriteByte(byte(hi<<4 | lo))
+		i += 2
+	}
+	return b.String(), nil
+}
+
+// decodeUXText reverses [UXText]. Hexadecimal digits may be of either case. A
+// malformed escape, or one that is no Unicode scalar value, is an error.
+func decodeUXText(s string) (string, error) {
+	var b strings.Builder
+	b.Grow(len(s))
+	for {
+		before, rest, found := strings.Cut(s, `\x{`)
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		digits, after, closed := strings.Cut(rest, "}")
+		if !closed || digits == "" || len(digits) > 8 {
+			return "", errors.New("decode uxtext: malformed escape")
+		}
+		var r rune
+		for i := 0; i < len(digits); i++ {
+			v := hexValue(digits[i])
+			if v < 0 || r > utf8.MaxRune {
+				return "", fmt.Errorf("decode uxtext: bad escape %q", digits)
+			}
+			r = r<<4 | rune(v)
+		}
+		if !utf8.ValidRune(r) {
+			return "", fmt.Errorf("decode uxtext: escape %q is not a character", digits)
+		}
+		b.WriteRune(r)
+		s = after
+	}
+}
+
+func hexValue(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
 }

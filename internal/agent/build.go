@@ -144,7 +144,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 		UTF8:           s.SMTPUTF8Enable,
 		IDNA:           address.IDNA{Compat2003: s.EnableIDNA2003Compatibility},
 	}
-	dial, err := s.dialOptions(inv, log)
+	dial, err := s.dialOptions(inv, names, log)
 	if err != nil {
 		return delivery.Options{}, err
 	}
@@ -167,7 +167,7 @@ func (s *settings) deliveryOptions(inv master.Invocation, t *tables, names *dns.
 	if err != nil {
 		return delivery.Options{}, err
 	}
-	generic, err := t.edit.genericMap(s, log)
+	generic, err := t.edit.genericMap(s, names, log)
 	if err != nil {
 		return delivery.Options{}, err
 	}
@@ -324,7 +324,7 @@ func (s *settings) resolverOptions(names dns.Source, t *tables, log *maillog.Log
 	return o
 }
 
-func (s *settings) dialOptions(inv master.Invocation, log *maillog.Logger) (nexthop.DialOptions, error) {
+func (s *settings) dialOptions(inv master.Invocation, names dns.Source, log *maillog.Logger) (nexthop.DialOptions, error) {
 	o := nexthop.DialOptions{
 		Timeout:   s.LMTP.ConnectTimeout,
 		Enforce:   s.LMTP.BindAddressEnforce,
@@ -337,7 +337,7 @@ func (s *settings) dialOptions(inv master.Invocation, log *maillog.Logger) (next
 	var err error
 	if s.InetInterfaces != "all" {
 		// Only a list that leaves one address matters for the source.
-		o.Own, err = nexthop.OwnAddresses(context.Background(), s.InetInterfaces, nativeLookup)
+		o.Own, err = nexthop.OwnAddresses(context.Background(), s.InetInterfaces, nativeLookup(names))
 		if err != nil {
 			return o, err
 		}
@@ -360,6 +360,9 @@ func (s *settings) bindAddresses(o *nexthop.DialOptions) error {
 
 // nativeLookup finds the addresses of inet_interfaces, which are this machine's
 // own and so in its hosts file as a rule.
-func nativeLookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+func nativeLookup(names dns.Source) func(context.Context, string) ([]netip.Addr, error) {
+	r := dns.New(names, dns.Options{})
+	return func(ctx context.Context, host string) ([]netip.Addr, error) {
+		return r.Native(ctx, host, []dns.Type{dns.A, dns.AAAA})
+	}
 }

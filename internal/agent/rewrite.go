@@ -82,12 +82,12 @@ func (e *editing) checks(s *settings) func(context.Context) content.Checks {
 }
 
 // genericMap returns lmtp_generic_maps, nil if there are none.
-func (e *editing) genericMap(s *settings, log *maillog.Logger) (*generic.Map, error) {
+func (e *editing) genericMap(s *settings, names dns.Source, log *maillog.Logger) (*generic.Map, error) {
 	propagate, err := propagates(s.PropagateUnmatchedExtensions)
 	if err != nil || e.generic.Empty() {
 		return nil, err
 	}
-	own, err := s.ownAddresses()
+	own, err := s.ownAddresses(names)
 	if err != nil {
 		return nil, err
 	}
@@ -136,13 +136,13 @@ func (e *editing) isOurs(ctx context.Context, domain string, own []netip.Addr) (
 }
 
 // ownAddresses are those of inet_interfaces and proxy_interfaces.
-func (s *settings) ownAddresses() ([]netip.Addr, error) {
-	ctx := context.Background()
-	own, err := nexthop.OwnAddresses(ctx, s.InetInterfaces, nativeLookup)
+func (s *settings) ownAddresses(names dns.Source) ([]netip.Addr, error) {
+	ctx, lookup := context.Background(), nativeLookup(names)
+	own, err := nexthop.OwnAddresses(ctx, s.InetInterfaces, lookup)
 	if err != nil {
 		return nil, err
 	}
-	proxy, err := nexthop.OwnAddresses(ctx, s.ProxyInterfaces, nativeLookup)
+	proxy, err := nexthop.OwnAddresses(ctx, s.ProxyInterfaces, lookup)
 	return append(own, proxy...), err
 }
 

@@ -63,7 +63,6 @@ const (
 	strs    kind = iota // strings
 	domains             // host or domain names
 	hosts               // host names with their addresses
-	addrs               // addresses
 )
 
 // A pattern is one of the three: a table, a network, or a text.
@@ -82,20 +81,14 @@ func ParseDomains(list string, opt Options) (*List, error) { return parse(list, 
 // ParseHosts parses a list of host names and addresses.
 func ParseHosts(list string, opt Options) (*List, error) { return parse(list, opt, hosts) }
 
-// ParseAddresses parses a list of addresses.
-func ParseAddresses(list string, opt Options) (*List, error) { return parse(list, opt, addrs) }
-
 // Empty reports whether the list has no patterns. A nil List is empty.
 func (l *List) Empty() bool { return l == nil || len(l.patterns) == 0 }
 
-// Match reports whether the list has a string, a domain, or an address, as the
-// kind of list is. For a list of hosts it is a host name without an address.
+// Match reports whether the list has a string or a domain, as the kind of list
+// is. For a list of hosts it is a host name without an address.
 func (l *List) Match(ctx context.Context, name string) (bool, error) {
 	if l == nil {
 		return false, nil
-	}
-	if l.what == addrs {
-		return l.match(ctx, "", name)
 	}
 	return l.match(ctx, name, "")
 }

@@ -161,15 +161,6 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%q: %s[%s]: %v, %q", tt.list, tt.name, tt.address, got, text)
 		}
 	}
-	l, err := ParseAddresses("1.2.3.0/24, !static:x", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for address, want := range map[string]bool{"1.2.3.4": true, "1.2.4.4": false} {
-		if got, err := l.Match(context.Background(), address); err != nil || got != want {
-			t.Errorf("%s: %v, %v", address, got, err)
-		}
-	}
 }
 
 func TestFiles(t *testing.T) {
