@@ -113,6 +113,7 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 		if jail, err = settings.parentJail(jail); err != nil {
 			return err
 		}
+		inv.Release = settings.release.Text
 		status, err := master.Supervise(inv, jail, log)
 		if err == nil && status != 0 {
 			err = fatalError{status}
@@ -163,13 +164,7 @@ func load(inv master.Invocation, log *maillog.Logger) (*settings, error) {
 	for _, o := range inv.Overrides {
 		opt.Overrides = append(opt.Overrides, override(o))
 	}
-	// The release selects defaults, and where it is found depends on a
-	// parameter: so this is done twice, unless the first time tells all.
-	first, _, err := config.Load(opt)
-	if first == nil {
-		return nil, err
-	}
-	release, err := detectRelease(first.DaemonDirectory, first.QueueDirectory, first.RewriteServiceName)
+	release, err := findRelease(inv, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -194,6 +189,20 @@ func load(inv master.Invocation, log *maillog.Logger) (*settings, error) {
 		return nil, err
 	}
 	return &settings{Config: c, release: release, warnings: warnings}, nil
+}
+
+// findRelease finds the release of Postfix, which selects defaults. Where it is
+// found depends on a parameter, so that the settings are read once more for it;
+// the worker has it from its parent.
+func findRelease(inv master.Invocation, opt config.Options) (Release, error) {
+	if inv.Release != "" {
+		return parseRelease(inv.Release)
+	}
+	first, _, err := config.Load(opt)
+	if first == nil {
+		return Release{}, err
+	}
+	return detectRelease(first.DaemonDirectory, first.QueueDirectory, first.RewriteServiceName)
 }
 
 // origin says where a value was set.

@@ -49,15 +49,23 @@ func (l *List) Bytes() []byte {
 
 // Send writes the list with its end, in one Write.
 func (l *List) Send(w io.Writer) error {
-	_, err := w.Write(l.Bytes())
+	l.buf = append(l.buf, 0)
+	_, err := w.Write(l.buf)
+	l.buf = l.buf[:len(l.buf)-1]
 	return err
 }
+
+// listRoom is enough for most lists, so that a List is one piece of memory.
+const listRoom = 192
 
 // name adds a name. An empty one would end the list: it is a mistake of the
 // programmer, like any other that no input can cause.
 func (l *List) name(name string) {
 	if name == "" {
 		panic("attr: attribute without a name")
+	}
+	if l.buf == nil {
+		l.buf = make([]byte, 0, listRoom)
 	}
 	l.buf = append(l.buf, clean(name)...)
 	l.buf = append(l.buf, 0)

@@ -54,8 +54,17 @@ type Reader struct {
 	count  int    // attributes of this list so far
 	inside bool   // at least one byte of this list was read
 	peeked bool   // name holds the name of the next attribute
-	name   string // empty: the end of the list
+	name   []byte // empty: the end of the list; in a buffer of the Reader
+	long   []byte // a text that did not fit into one buffer of src
+
+	// texts holds the values that were read, one behind the other: they are
+	// many and short, and so are few pieces of memory.
+	texts strings.Builder
 }
+
+// textRoom is how much memory is taken at once for values: more than the first
+// list of a delivery request needs.
+const textRoom = 768
 
 // NewReader returns a Reader in Strict mode. It buffers: bytes after the list
 // stay in the Reader, so use one Reader for a stream for as long as there are
@@ -123,14 +132,14 @@ func (r *Reader) Next() string {
 	if !r.peek() {
 		return ""
 	}
-	return r.name
+	return string(r.name)
 }
 
 // End reads the end of the list and returns the first error since the Reader
 // was made. In Strict mode a further attribute is an error, else the rest of
 // the list is skipped.
 func (r *Reader) End() error {
-	for r.peek() && r.name != "" {
+	for r.peek() && len(r.name) > 0 {
 		if r.mode == Strict {
 			r.fail(&FormatError{"", fmt.Sprintf("unexpected attribute %q at the end of the list", r.name)})
 			break
@@ -151,8 +160,8 @@ type Pair struct{ Name, Value string }
 // that never comes the error is io.EOF.
 func (r *Reader) All() ([]Pair, error) {
 	var all []Pair
-	for r.peek() && r.name != "" {
-		p := Pair{Name: r.name}
+	for r.peek() && len(r.name) > 0 {
+		p := Pair{Name: string(r.name)}
 		if p.Value = r.value(); r.err == nil {
 			all = append(all, p)
 		}
@@ -164,9 +173,9 @@ func (r *Reader) All() ([]Pair, error) {
 func (r *Reader) seek(name string) bool {
 	for r.peek() {
 		switch {
-		case r.name == name:
+		case string(r.name) == name:
 			return true
-		case r.name == "":
+		case len(r.name) == 0:
 			r.fail(&FormatError{name, "missing"})
 		case r.mode == Strict:
 			r.fail(&FormatError{name, fmt.Sprintf("unexpected attribute %q in its place", r.name)})
@@ -185,17 +194,17 @@ func (r *Reader) peek() bool {
 	if r.peeked {
 		return true
 	}
-	name, ok := r.text(r.limits.Name, "")
+	name, ok := r.text(r.limits.Name, nil)
 	if !ok {
 		return false
 	}
-	if name != "" {
+	if len(name) > 0 {
 		if r.count++; r.count > r.limits.Count {
 			r.fail(&FormatError{"", fmt.Sprintf("more than %d attributes in a list", r.limits.Count)})
 			return false
 		}
 	}
-	r.name, r.peeked = name, true
+	r.name, r.peeked = append(r.name[:0], name...), true
 	return true
 }
 
@@ -203,20 +212,38 @@ func (r *Reader) peek() bool {
 func (r *Reader) value() string {
 	r.peeked = false
 	v, _ := r.text(r.limits.Value, r.name)
-	return v
+	return r.keep(v)
+}
+
+// keep makes a string of a value.
+func (r *Reader) keep(v []byte) string {
+	if len(v) > textRoom/4 {
+		return string(v)
+	}
+	if r.texts.Cap()-r.texts.Len() < len(v) {
+		r.texts.Reset()
+		r.texts.Grow(textRoom)
+	}
+	start := r.texts.Len()
+	r.texts.Write(v)
+	return r.texts.String()[start:]
 }
 
 // number reads the value of the named attribute, a number of that many bits.
 // The caller cuts an unsigned one to its size, which makes it negative.
 func (r *Reader) number(name string, bits int) int64 {
-	text := r.String(name)
-	if r.err != nil {
+	if !r.seek(name) {
 		return 0
 	}
-	if v, err := strconv.ParseUint(text, 10, bits); err == nil {
+	r.peeked = false
+	text, ok := r.text(r.limits.Value, r.name)
+	if !ok {
+		return 0
+	}
+	if v, err := strconv.ParseUint(string(text), 10, bits); err == nil {
 		return int64(v)
 	}
-	v, err := strconv.ParseInt(text, 10, bits)
+	v, err := strconv.ParseInt(string(text), 10, bits)
 	if err != nil {
 		r.fail(&FormatError{name, "malformed number"})
 		return 0
@@ -224,40 +251,42 @@ func (r *Reader) number(name string, bits int) int64 {
 	return v
 }
 
-// text reads up to the next NUL, max bytes at most.
-func (r *Reader) text(max int, attribute string) (string, bool) {
-	var long []byte // what did not fit into one buffer of src
+// text reads up to the next NUL, max bytes at most. The bytes are valid until
+// the next call.
+func (r *Reader) text(max int, attribute []byte) ([]byte, bool) {
+	r.long = r.long[:0]
 	for {
 		chunk, err := r.src.ReadSlice(0)
 		if len(chunk) > 0 {
 			r.inside = true
 		}
 		if r.total += int64(len(chunk)); r.total > r.limits.Total {
-			r.fail(&FormatError{attribute, fmt.Sprintf("more than %d bytes in all", r.limits.Total)})
-			return "", false
+			r.fail(&FormatError{string(attribute), fmt.Sprintf("more than %d bytes in all", r.limits.Total)})
+			return nil, false
 		}
-		if len(long)+len(chunk) > max+1 {
-			r.fail(&FormatError{attribute, fmt.Sprintf("longer than %d bytes", max)})
-			return "", false
+		if len(r.long)+len(chunk) > max+1 {
+			r.fail(&FormatError{string(attribute), fmt.Sprintf("longer than %d bytes", max)})
+			return nil, false
 		}
 		switch {
 		case err == nil:
 			chunk = chunk[:len(chunk)-1]
-			if long == nil {
-				return string(chunk), true
+			if len(r.long) == 0 {
+				return chunk, true
 			}
-			return string(append(long, chunk...)), true
+			r.long = append(r.long, chunk...)
+			return r.long, true
 		case errors.Is(err, bufio.ErrBufferFull):
-			long = append(long, chunk...)
+			r.long = append(r.long, chunk...)
 		case err == io.EOF && r.inside:
 			r.fail(fmt.Errorf("read attributes: %w", io.ErrUnexpectedEOF))
-			return "", false
+			return nil, false
 		case !r.inside && closed(err):
 			r.fail(io.EOF)
-			return "", false
+			return nil, false
 		default:
 			r.fail(fmt.Errorf("read attributes: %w", err))
-			return "", false
+			return nil, false
 		}
 	}
 }

@@ -3,6 +3,8 @@ package lmtp
 import (
 	"net"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // pendingFunc returns a function that says whether bytes from the peer wait to
@@ -16,19 +18,31 @@ func pendingFunc(conn net.Conn) func() bool {
 		if err != nil {
 			return nil
 		}
-		return func() bool { return peek(raw) }
+		return newPeeker(raw).pending
 	}
 	return nil
 }
 
-// peek looks into the receive buffer of a socket.
-func peek(raw syscall.RawConn) bool {
-	var n int
-	var buf [1]byte
-	err := raw.Control(func(fd uintptr) {
-		n, _, _ = syscall.Recvfrom(int(fd), buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	})
-	return err == nil && n > 0
+// A peeker looks into the receive buffer of a socket. That happens several times
+// in each delivery, and costs no memory.
+type peeker struct {
+	raw  syscall.RawConn
+	look func(fd uintptr)
+	some bool
+}
+
+func newPeeker(raw syscall.RawConn) *peeker {
+	p := &peeker{raw: raw}
+	p.look = func(fd uintptr) {
+		n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+		p.some = err == nil && n > 0
+	}
+	return p
+}
+
+func (p *peeker) pending() bool {
+	p.some = false
+	return p.raw.Control(p.look) == nil && p.some
 }
 
 // isSocket tells whether a connection is one of the system's, with buffers.

@@ -1,7 +1,6 @@
 package maillog
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -44,26 +43,27 @@ func (l *Logger) Delivery(d DeliveryLine) {
 // Format returns the text of the line, before hygiene and cutting, with at
 // most resolution decimals in delays.
 func (d DeliveryLine) Format(resolution int) string {
-	var b strings.Builder
-	b.Grow(256 + len(d.Text))
-	fmt.Fprintf(&b, "%s: to=<%s>", d.QueueID, d.To)
+	b := make([]byte, 0, 256+len(d.Text))
+	b = append(append(append(append(b, d.QueueID...), ": to=<"...), d.To...), '>')
 	if d.OrigTo != "" && !strings.EqualFold(d.OrigTo, d.To) {
-		fmt.Fprintf(&b, ", orig_to=<%s>", d.OrigTo)
+		b = append(append(append(b, ", orig_to=<"...), d.OrigTo...), '>')
 	}
-	b.WriteString(", relay=" + orElse(d.Relay, "none"))
+	b = append(append(b, ", relay="...), orElse(d.Relay, "none")...)
 	if d.ReuseCount > 0 {
-		b.WriteString(", conn_use=" + strconv.Itoa(d.ReuseCount+1))
+		b = strconv.AppendInt(append(b, ", conn_use="...), int64(d.ReuseCount+1), 10)
 	}
-	b.WriteString(", delay=" + FormatDelay(d.Delay, resolution))
-	b.WriteString(", delays=" + FormatDelay(d.A, resolution))
-	for _, part := range []time.Duration{d.B, d.C, d.D} {
-		b.WriteString("/" + FormatDelay(part, resolution))
+	b = appendDelay(append(b, ", delay="...), d.Delay, resolution)
+	b = appendDelay(append(b, ", delays="...), d.A, resolution)
+	for _, part := range [...]time.Duration{d.B, d.C, d.D} {
+		b = appendDelay(append(b, '/'), part, resolution)
 	}
 	if d.TLS != "" {
-		b.WriteString(", tls=" + d.TLS)
+		b = append(append(b, ", tls="...), d.TLS...)
 	}
-	fmt.Fprintf(&b, ", dsn=%s, status=%s (%s)", d.DSN, d.Status, d.Text)
-	return b.String()
+	b = append(append(b, ", dsn="...), d.DSN...)
+	b = append(append(b, ", status="...), d.Status...)
+	b = append(append(append(b, " ("...), d.Text...), ')')
+	return string(b)
 }
 
 const (
@@ -77,6 +77,10 @@ const (
 // the usual formats gives the same digits. A negative d counts as 0. What lies
 // below a microsecond is ignored.
 func FormatDelay(d time.Duration, resolution int) string {
+	return string(appendDelay(nil, d, resolution))
+}
+
+func appendDelay(b []byte, d time.Duration, resolution int) []byte {
 	if d < 0 {
 		d = 0
 	}
@@ -90,16 +94,16 @@ func FormatDelay(d time.Duration, resolution int) string {
 		sec++
 		usec -= million
 	}
-	b := strconv.AppendInt(nil, sec, 10)
+	b = strconv.AppendInt(b, sec, 10)
 	if usec < unit {
-		return string(b)
+		return b
 	}
 	b = append(b, '.')
 	for place := million / 10; place > 0 && usec >= unit; place /= 10 {
 		b = append(b, byte('0'+usec/place))
 		usec %= place
 	}
-	return string(b)
+	return b
 }
 
 // delayUnit is the smallest step, in microseconds, that is worth printing:

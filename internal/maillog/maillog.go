@@ -49,6 +49,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -110,6 +111,7 @@ type Logger struct {
 
 	mu      sync.Mutex
 	sock    *socket   // nil: none wanted
+	entry   []byte    // the memory of frame
 	copy    io.Writer // nil: none wanted
 	copyPID bool      // the copy is all there is, and has the pid
 	lost    uint64    // dropped since the last entry that got through
@@ -247,13 +249,20 @@ func (l *Logger) writeCopy(text string) {
 	_, _ = io.WriteString(l.copy, tag+": "+text+"\n")
 }
 
-// frame puts text into the form of the transport.
+// frame puts text into the form of the transport. The bytes are valid until
+// the next call.
 func (l *Logger) frame(s severity, text string) []byte {
-	now := l.now().Local()
+	now, b := l.now().Local(), l.entry[:0]
 	if l.postlog {
-		return []byte(now.Format("Jan 02 15:04:05") + " " + l.host + " " + l.tag + l.pid + ": " + text)
+		b = append(now.AppendFormat(b, "Jan 02 15:04:05"), ' ')
+		b = append(append(b, l.host...), ' ')
+	} else {
+		b = strconv.AppendInt(append(b, '<'), int64(l.facility|s.level()), 10)
+		b = append(now.AppendFormat(append(b, '>'), time.Stamp), ' ')
 	}
-	return fmt.Appendf(nil, "<%d>%s %s%s: %s", l.facility|s.level(), now.Format(time.Stamp), l.tag, l.pid, text)
+	b = append(append(append(b, l.tag...), l.pid...), ": "...)
+	l.entry = append(b, text...)
+	return l.entry
 }
 
 func pidSuffix() string { return fmt.Sprintf("[%d]", os.Getpid()) }

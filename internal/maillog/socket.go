@@ -95,6 +95,9 @@ func (s *socket) write(entry []byte) error {
 }
 
 func timedOut(err error) bool {
+	if err == nil {
+		return false
+	}
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }

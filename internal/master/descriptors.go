@@ -114,6 +114,7 @@ func PreJail(inv Invocation, queueDirectory string, bound int) (*Process, error)
 	if inv.Control != 0 {
 		unix.CloseOnExec(inv.Control)
 		_ = os.Unsetenv(controlVariable)
+		_ = os.Unsetenv(releaseVariable)
 	}
 	if bound > 1 || inv.Alone {
 		return p, nil

@@ -16,6 +16,9 @@ import (
 // the descriptor between them.
 const controlVariable = "POSTLMTP_CONTROL"
 
+// releaseVariable is the one by which P tells W Invocation.Release.
+const releaseVariable = "POSTLMTP_RELEASE"
+
 // maxSockets bounds option -s: far above any machine's number of addresses.
 const maxSockets = 10000
 
@@ -49,6 +52,9 @@ type Invocation struct {
 
 	// Control is the descriptor between W and P, 0 in any other process.
 	Control int
+	// Release is what P knows of the release of Postfix, which W need not find
+	// out again; empty if it does not.
+	Release string
 }
 
 // Override is one "-o name=value"; -i and -m are such for max_idle and max_use.
@@ -261,6 +267,7 @@ func (inv *Invocation) environment(environ []string) error {
 			return fmt.Errorf("bad %s: %s", controlVariable, text)
 		}
 		inv.Control = int(n)
+		inv.Release = get(releaseVariable)
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (s *supervisor) start(inv Invocation) error {
 	s.control = pair[0]
 	defer relaxTimers()()
 	s.pid, err = syscall.ForkExec(executable(), inv.Argv, &syscall.ProcAttr{
-		Env:   append(os.Environ(), controlVariable+"="+strconv.Itoa(number)),
+		Env:   append(os.Environ(), controlVariable+"="+strconv.Itoa(number), releaseVariable+"="+inv.Release),
 		Files: append(files, uintptr(pair[1])),
 	})
 	if err != nil {

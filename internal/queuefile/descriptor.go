@@ -12,11 +12,12 @@ import (
 // calls for each delivery, to find out that nobody can wait for a regular file.
 type descriptor int
 
-// openDescriptor opens a file for reading and writing, but no symbolic link.
+// openDescriptor opens a file for reading and writing, but no symbolic link. It
+// does not wait for whatever a file may be that is no regular one.
 func openDescriptor(path string) (descriptor, error) {
 	fd := -1
 	err := ignoringEINTR(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {

@@ -63,17 +63,11 @@ type File struct {
 // waiting. The file must be a regular one with mode 07xx (mail_open_ok). The
 // caller closes it when all recipients are settled; that drops the lock.
 func Open(path string) (*File, error) {
-	// Checked before the open, so that a corrupt file (mode 0400) is told
-	// from a missing permission, and a device is never opened.
-	before, err := check(path, func(st *unix.Stat_t) error { return unix.Lstat(path, st) })
-	if err != nil {
-		return nil, err
-	}
 	f, err := openDescriptor(path)
 	if err != nil {
-		return nil, fmt.Errorf("open queue file: %w", err)
+		return nil, openError(path, err)
 	}
-	file, err := lockAndCheck(f, path, before)
+	file, err := lockAndCheck(f, path)
 	if err != nil {
 		f.close()
 		return nil, err
@@ -81,15 +75,29 @@ func Open(path string) (*File, error) {
 	return file, nil
 }
 
-func lockAndCheck(f descriptor, path string, before *unix.Stat_t) (*File, error) {
-	after, err := check(path, func(st *unix.Stat_t) error { return unix.Fstat(int(f), st) })
-	if err != nil {
+// openError says why a file cannot be opened: what it is matters more than what
+// the system says, such as that a corrupt file (mode 0400) is not ours to write.
+func openError(path string, err error) error {
+	var st unix.Stat_t
+	serr := ignoringEINTR(func() error { return unix.Lstat(path, &st) })
+	if serr != nil {
+		return &fs.PathError{Op: "stat queue file", Path: path, Err: serr}
+	}
+	if serr = check(path, &st); serr != nil {
+		return serr
+	}
+	return fmt.Errorf("open queue file: %w", err)
+}
+
+func lockAndCheck(f descriptor, path string) (*File, error) {
+	var st unix.Stat_t
+	if err := ignoringEINTR(func() error { return unix.Fstat(int(f), &st) }); err != nil {
+		return nil, &fs.PathError{Op: "stat queue file", Path: path, Err: err}
+	}
+	if err := check(path, &st); err != nil {
 		return nil, err
 	}
-	if after.Dev != before.Dev || after.Ino != before.Ino {
-		return nil, fmt.Errorf("open queue file %s: replaced while opening it", path)
-	}
-	err = ignoringEINTR(func() error { return unix.Flock(int(f), unix.LOCK_SH|unix.LOCK_NB) })
+	err := ignoringEINTR(func() error { return unix.Flock(int(f), unix.LOCK_SH|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, fmt.Errorf("lock queue file %s: %w", path, ErrLocked)
 	}
@@ -97,26 +105,22 @@ func lockAndCheck(f descriptor, path string, before *unix.Stat_t) (*File, error)
 		return nil, fmt.Errorf("lock queue file %s: %w", path, err)
 	}
 	return &File{f: f, path: path, info: Info{
-		Size:    after.Size,
-		Owner:   after.Uid,
-		Links:   uint64(after.Nlink),
-		Changed: time.Unix(after.Ctim.Unix()),
+		Size:    st.Size,
+		Owner:   st.Uid,
+		Links:   uint64(st.Nlink),
+		Changed: time.Unix(st.Ctim.Unix()),
 	}}, nil
 }
 
 // check applies the rules of mail_open_ok to what stat reports.
-func check(path string, stat func(*unix.Stat_t) error) (*unix.Stat_t, error) {
-	var st unix.Stat_t
-	if err := ignoringEINTR(func() error { return stat(&st) }); err != nil {
-		return nil, &fs.PathError{Op: "stat queue file", Path: path, Err: err}
-	}
+func check(path string, st *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, &NotRegularError{Path: path, Owner: st.Uid}
+		return &NotRegularError{Path: path, Owner: st.Uid}
 	}
 	if mode := fs.FileMode(st.Mode & 0o777); mode&readyMode != readyMode {
-		return nil, &NotReadyError{Path: path, Mode: mode}
+		return &NotReadyError{Path: path, Mode: mode}
 	}
-	return &st, nil
+	return nil
 }
 
 // Path returns the path that the file was opened with.
@@ -130,7 +134,7 @@ func (f *File) Close() error { return f.f.close() }
 
 func ignoringEINTR(call func() error) error {
 	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
+		if err := call(); err != unix.EINTR {
 			return err
 		}
 	}
