@@ -151,7 +151,7 @@ func relay(t *testing.T, l net.Listener, network, address string) {
 func TestIPv6Service(t *testing.T) {
 	t.Parallel()
 	s, port := sixSink(t)
-	p := startPostfix(t, options{services: map[string]string{"six": "y - -o inet_protocols=ipv6"}})
+	p := startPostfix(t, options{services: map[string]string{"six": "y - -o inet_protocols=ipv6 -o inet_interfaces=::1"}})
 	to := fmt.Sprintf("rcpt@p%d.six.six.test", port)
 	id, queueID := p.sendSmall(t, "", to)
 	d := p.log.delivered(t, 0, queueID, to, "sent")
