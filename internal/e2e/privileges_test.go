@@ -77,10 +77,13 @@ func TestLeastPrivilege(t *testing.T) {
 	checkDescriptors(t, "worker", worker.pid, map[string]int{
 		"/dev/null":              2, // standard input and output
 		"pipe":                   1, // standard error, to the parent
-		"socket":                 7, // status, listener, parent, request, server, and two for the log
+		"socket":                 8, // status, listener, parent, request, server, two for the log, and who asks for the state
 		"anon_inode:[eventpoll]": 2, // Go's, and ours
 		"anon_inode:[eventfd]":   2,
 		p.file(queueID):          1,
+
+		filepath.Join(p.queue(), "postlmtp"):          1, // postlmtp_status_directory
+		filepath.Join(p.queue(), "postlmtp", "state"): 1,
 	})
 	checkDescriptors(t, "parent", parent.pid, map[string]int{
 		"/dev/null":              3,
