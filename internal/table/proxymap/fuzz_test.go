@@ -42,5 +42,7 @@ func FuzzReply(f *testing.F) {
 		if err != nil && (found || value != "") || !found && value != "" || len(value) > len(answer) {
 			t.Errorf("%.40q, %v, %v", value, found, err)
 		}
+		_ = c.Update(ctx, "hash:x", 64, 64, "key", "value")
+		_ = c.Delete(ctx, "hash:x", 64, 64, "key")
 	})
 }

@@ -1,11 +1,11 @@
 // Package proxymap is a client of proxymap(8), which looks up keys in tables of
-// all types that Postfix has, outside of any jail. A table must be listed in
-// proxy_read_maps.
+// all types that Postfix has, outside of any jail, and keeps some of them. A table
+// must be listed in proxy_read_maps, or proxy_write_maps to be changed.
 //
 // # Protocol
 //
-// A request for open tells how the table can be used; one for lookup finds a
-// key. Servers do not remember anything between the two. Postfix 3.11 changed
+// A request for open tells how the table can be used; others find, store or
+// remove a key. Servers do not remember anything between the two. Postfix 3.11 changed
 // the names of some attributes, and the answer to a lookup; a server that gets
 // the other form of a request for open answers that it is bad, and the client
 // then tries the one that it had not expected.
@@ -135,39 +135,85 @@ func (c *Client) denied(table string) error {
 // Lookup finds a key. The instance's flags are those of Open, the request's
 // those of this lookup; for servers before Postfix 3.11 only the latter count.
 func (c *Client) Lookup(ctx context.Context, table string, instance, request int, key string) (value string, found bool, err error) {
-	withInstance := c.instance.Load()
-	list := new(attr.List).String("request", "lookup").String("table", table)
-	if withInstance {
-		list.Int("instance_flags", instance)
+	q := query{"lookup", table, instance, request, key}
+	status, err := c.send(ctx, q, nil, &value)
+	switch {
+	case err != nil:
+		return "", false, err
+	case status == statusOK:
+		return value, true, nil
+	case status == statusNoKey:
+		return "", false, nil
 	}
-	list.Int("flags", request).String("key", key)
-	var status int
+	return "", false, c.problem(q, status)
+}
+
+// Update stores a value under a key, in a table that proxywrite(8) maintains. The
+// flags are as for Lookup.
+func (c *Client) Update(ctx context.Context, table string, instance, request int, key, value string) error {
+	q := query{"update", table, instance, request, key}
+	status, err := c.send(ctx, q, &value, nil)
+	if err == nil && status != statusOK {
+		err = c.problem(q, status)
+	}
+	return err
+}
+
+// Delete removes a key from such a table. It is no error if there is none.
+func (c *Client) Delete(ctx context.Context, table string, instance, request int, key string) error {
+	q := query{"delete", table, instance, request, key}
+	status, err := c.send(ctx, q, nil, nil)
+	if err == nil && status != statusOK && status != statusNoKey {
+		err = c.problem(q, status)
+	}
+	return err
+}
+
+// query is a request about one key.
+type query struct {
+	verb, table       string
+	instance, request int // flags
+	key               string
+}
+
+// send sends a query, with a value to store or a place for the one that is
+// found, if there is one.
+func (c *Client) send(ctx context.Context, q query, store, found *string) (status int, err error) {
+	withInstance := c.instance.Load()
+	list := new(attr.List).String("request", q.verb).String("table", q.table)
+	if withInstance {
+		list.Int("instance_flags", q.instance)
+	}
+	list.Int("flags", q.request).String("key", q.key)
+	if store != nil {
+		list.String("value", *store)
+	}
 	err = c.ask(ctx, list, func(r *attr.Reader) {
 		status = r.Int(attr.Status)
 		if withInstance {
 			r.Int("flags")
 		}
-		value = r.String("value")
+		if found != nil {
+			*found = r.String("value")
+		}
 	})
-	if err != nil {
-		return "", false, err
-	}
+	return status, err
+}
+
+// problem is the error that a status stands for.
+func (c *Client) problem(q query, status int) error {
 	switch status {
-	case statusOK:
-		return value, true, nil
-	case statusNoKey:
-		return "", false, nil
 	case statusRetry:
-		return "", false, &Error{Text: "lookup error"}
+		return &Error{Text: q.verb + " error"}
 	case statusConfig:
-		return "", false, &Error{Text: "lookup error", Config: true}
+		return &Error{Text: q.verb + " error", Config: true}
 	case statusDenied:
-		return "", false, c.denied(table)
+		return c.denied(q.table)
 	case statusBad:
-		return "", false, &Error{Text: fmt.Sprintf("%s lookup failed for table \"%s\" key \"%s\": invalid request", c.opt.Service, table, key)}
+		return &Error{Text: fmt.Sprintf("%s %s failed for table \"%s\" key \"%s\": invalid request", c.opt.Service, q.verb, q.table, q.key)}
 	}
-	return "", false, &Error{Text: fmt.Sprintf("%s lookup failed for table \"%s\" key \"%s\": unexpected reply status %d",
-		c.opt.Service, table, key, status)}
+	return &Error{Text: fmt.Sprintf("%s %s failed for table \"%s\" key \"%s\": unexpected reply status %d",
+		c.opt.Service, q.verb, q.table, q.key, status)}
 }
 
 // ask sends a request and reads the answer.

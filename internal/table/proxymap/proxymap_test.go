@@ -166,3 +166,45 @@ func TestOpen(t *testing.T) {
 		t.Error("no server, no error")
 	}
 }
+
+// TestUpdate: what is sent to change a table, and what the answers stand for.
+func TestUpdate(t *testing.T) {
+	ctx := context.Background()
+	for _, newer := range []bool{false, true} {
+		flags, with := "", ""
+		if newer {
+			flags, with = "flags␀16␀", "instance_flags=64 "
+		}
+		server := &fakeServer{greet: true, newer: newer, answer: map[string]string{
+			"ok": "status␀0␀" + flags + "␀", "none": "status␀1␀" + flags + "␀", "denied": "status␀4␀" + flags + "␀", "broken": "flags␀1␀␀"}}
+		c := server.client(t, newer)
+		if err := c.Update(ctx, "btree:x", 64, 16, "ok", "a value"); err != nil {
+			t.Error(err)
+		}
+		for key, want := range map[string]string{
+			"none":   `proxymap update failed for table "btree:x" key "none": unexpected reply status 1`,
+			"denied": `proxymap service is not configured for table "btree:x"`,
+		} {
+			if err := c.Update(ctx, "btree:x", 64, 16, key, ""); err == nil || err.Error() != want {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+		for _, key := range []string{"ok", "none"} {
+			if err := c.Delete(ctx, "btree:x", 64, 16, key); err != nil {
+				t.Errorf("delete %s: %v", key, err)
+			}
+		}
+		for _, key := range []string{"denied", "broken"} {
+			if err := c.Delete(ctx, "btree:x", 64, 16, key); err == nil {
+				t.Errorf("delete %s: no error", key)
+			}
+		}
+		want := []string{"request=update table=btree:x " + with + "flags=16 key=ok value=a value"}
+		if diff := cmp.Diff(want, server.requests[:1]); diff != "" {
+			t.Errorf("requests (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff("request=delete table=btree:x "+with+"flags=16 key=ok", server.requests[3]); diff != "" {
+			t.Errorf("requests (-want +got):\n%s", diff)
+		}
+	}
+}
