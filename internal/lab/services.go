@@ -97,6 +97,9 @@ func newServices(l *Lab) (*services, error) {
 	}
 	err := s.listen("public", "cleanup", s.cleanup)
 	for _, svc := range servicesTable() {
+		if svc.name == l.opts.Service {
+			continue // the program under test is that service
+		}
 		err = errors.Join(err, s.listen(svc.class, svc.name, func(c net.Conn) { s.answer(c, svc) }))
 	}
 	err = errors.Join(err,
