@@ -32,14 +32,7 @@ func Ceiling(ctx context.Context, c Case, d time.Duration) (float64, error) {
 	}
 	defer sink.Close()
 
-	envelope := []byte("MAIL FROM:<sender@example.com>\r\n")
-	for i := range c.Recipients {
-		envelope = fmt.Appendf(envelope, "RCPT TO:<user%d@example.net>\r\n", i+1)
-	}
-	envelope = append(envelope, "DATA\r\n"...)
-	content := bytes.ReplaceAll([]byte(message(c.Size)), []byte("\n"), []byte("\r\n"))
-	content = append(content, ".\r\n"...)
-
+	envelope, content := prepared(c)
 	var done atomic.Int64
 	errs := make([]error, c.Concurrency)
 	start := time.Now()
@@ -52,6 +45,18 @@ func Ceiling(ctx context.Context, c Case, d time.Duration) (float64, error) {
 	}
 	wg.Wait()
 	return float64(done.Load()) / time.Since(start).Seconds(), errors.Join(errs...)
+}
+
+// prepared returns the bytes that deliver the message of a case: the envelope up
+// to DATA, and the content with the dot.
+func prepared(c Case) (envelope, content []byte) {
+	envelope = []byte("MAIL FROM:<sender@example.com>\r\n")
+	for i := range c.Recipients {
+		envelope = fmt.Appendf(envelope, "RCPT TO:<user%d@example.net>\r\n", i+1)
+	}
+	envelope = append(envelope, "DATA\r\n"...)
+	content = bytes.ReplaceAll([]byte(message(c.Size)), []byte("\n"), []byte("\r\n"))
+	return envelope, append(content, ".\r\n"...)
 }
 
 // replay sends the same message until the end.

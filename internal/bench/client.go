@@ -24,9 +24,10 @@ type client struct {
 	addr    unix.SockaddrUnix
 	request []byte
 	file    *os.File
-	fd      int    // of file
-	marks   []byte // the part of the queue file with the recipients, unmarked
-	from    int64  // where that part begins
+	fd      int     // of file
+	marks   []byte  // the part of the queue file with the recipients, unmarked
+	from    int64   // where that part begins
+	offsets []int64 // of the recipients
 
 	conn    int  // the connection to the agent, -1 without one
 	greeted bool // the agent has greeted, and has the request
@@ -61,6 +62,9 @@ func newClient(l *loop, socket, path string, req *request.Request) (*client, err
 	}
 	last := req.Recipients[len(req.Recipients)-1].Offset
 	c.marks = make([]byte, last-c.from+1)
+	for _, rcpt := range req.Recipients {
+		c.offsets = append(c.offsets, rcpt.Offset)
+	}
 	if _, err := file.ReadAt(c.marks, c.from); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("read queue file: %w", err)

@@ -160,6 +160,9 @@ func (c Case) String() string {
 	if c.TLS {
 		s += ", TLS"
 	}
+	if c.Reuse {
+		s += " sessions kept"
+	}
 	if c.Chunking {
 		s += ", CHUNKING"
 	}

@@ -21,7 +21,8 @@
 //   - latency from the connection to the final status, half and 99 of 100.
 //
 // Ceiling measures what the sink takes from a client that replays prepared bytes
-// over open connections. StartUp measures the time until a new agent greets.
+// over open connections, Least what an agent delivers that does all parts of a
+// delivery and understands none. StartUp measures the time until a new agent greets.
 // Pipeline has a private Postfix drain a full queue through each agent.
 //
 // # Failure policy
@@ -32,7 +33,9 @@
 // # Known limits
 //
 // Sink, load generator and agent share the processors, so that the ratio of
-// deliveries is nearer to 1 than that of processor time. The round trip time is
+// deliveries is nearer to 1 than that of processor time. To keep their share
+// small, sink, load and log are one event loop in one thread; with TLS or a round
+// trip time the sink has goroutines. The round trip time is
 // made in the sink: it delays replies, and the greeting by two round trips, one
 // of which stands for the TCP handshake; it does not slow the transport of
 // large messages. Linux only.

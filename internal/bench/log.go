@@ -44,11 +44,18 @@ func (r *logReader) ready() {
 		if err != nil {
 			return
 		}
-		if !bytes.Contains(r.buf[:n], []byte("status=sent")) && r.complaint.Load() == nil {
+		if !harmless(r.buf[:n]) && r.complaint.Load() == nil {
 			line := string(r.buf[:n])
 			r.complaint.Store(&line)
 		}
 	}
+}
+
+// harmless tells whether a line is as it should be. tlsproxy(8) has lines of its
+// own about each connection, and remarks that it is not set up for a server.
+func harmless(line []byte) bool {
+	return bytes.Contains(line, []byte("status=sent")) || bytes.Contains(line, []byte(" TLS connection ")) ||
+		bytes.Contains(line, []byte("/tlsproxy[")) && !bytes.Contains(line, []byte("fatal: "))
 }
 
 func (r *logReader) close() { unix.Close(r.fd) }

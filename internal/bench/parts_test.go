@@ -84,7 +84,7 @@ func TestReport(t *testing.T) {
 	if best.PerSecond.Median != 3 || best.Memory.Median != 5 || best.CPU.Median != 3 {
 		t.Errorf("ours against the best: %+v", best)
 	}
-	r := &Report{Cases: []CaseResult{res}, Ceilings: []CeilingResult{{c, 1000, 0.3}},
+	r := &Report{Cases: []CaseResult{res}, Ceilings: []CeilingResult{{Case: c, PerSecond: 1000, Fraction: 0.3, Least: 500, LeastFraction: 0.6}},
 		StartUp:  &StartResult{Agents: []StartTime{{Uncached, 1}, {Ours, 2}}},
 		Pipeline: &PipelineResult{Messages: 7, Agents: []PipelineAgent{{"Postfix", 1, 1}, {Ours, 2, 1}}}}
 	var text, markdown bytes.Buffer
@@ -95,7 +95,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, b := range map[string]*bytes.Buffer{"text": &text, "markdown": &markdown} {
-		for _, want := range []string{c.String(), "3.00 (3.00–3.00)", "30 %", "7 messages"} {
+		for _, want := range []string{c.String(), "3.00 (3.00–3.00)", "30 %", "60 %", "7 messages"} {
 			if !strings.Contains(b.String(), want) {
 				t.Errorf("%s lacks %q:\n%s", name, want, b)
 			}

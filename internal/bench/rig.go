@@ -39,7 +39,8 @@ type Case struct {
 	TCP         bool          // else a UNIX-domain socket
 	RTT         time.Duration // round trip time
 	TLS         bool
-	Chunking    bool     // the sink offers it
+	Reuse       bool     // of sessions with TLS: lmtp_tls_connection_reuse
+	Chunking    bool     // the sink offers it, and our agent uses it
 	MainCF      []string // further settings, of all agents
 }
 
@@ -54,7 +55,7 @@ type rig struct {
 	loop    *loop // which serves the sink, the log and the clients
 	sink    *Sink
 	log     *logReader
-	scache  *daemon
+	daemons []*daemon // scache(8), and tlsproxy(8) where sessions with TLS are kept
 	family  family
 	socket  string
 	clients []*client
@@ -63,8 +64,12 @@ type rig struct {
 }
 
 // newRig builds the world.
-func newRig(agent Agent, c Case) (*rig, error) {
-	r := &rig{agent: agent, c: c}
+func newRig(agent Agent, c Case) (*rig, error) { return newRigAt(agent, c, "private/lmtp") }
+
+// newRigAt builds the world for an agent that listens on another socket: nobody
+// starts it then.
+func newRigAt(agent Agent, c Case, socket string) (*rig, error) {
+	r := &rig{agent: agent, c: c, socket: socket}
 	if err := r.build(); err != nil {
 		r.close()
 		return nil, fmt.Errorf("%s: %s: %w", c.Name, agent.Name, err)
@@ -83,6 +88,13 @@ func (r *rig) build() error {
 		sinkOptions.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 		settings = append(settings, "lmtp_tls_security_level = encrypt")
 	}
+	if r.c.Reuse {
+		settings = append(settings, "lmtp_tls_connection_reuse = yes",
+			"smtp_tls_security_level = encrypt") // tlsproxy(8) wants to know whether it is a client
+	}
+	if r.c.Chunking {
+		settings = append(settings, "postlmtp_chunking = yes") // which means nothing to Postfix's
+	}
 	options := lab.Options{
 		Agent:        r.agent.Binary,
 		ProcessLimit: max(defaultProcessLimit, r.c.Concurrency),
@@ -98,12 +110,17 @@ func (r *rig) build() error {
 	}
 	queue := r.lab.QueueDirectory()
 	r.family = family{dir: queue, waited: r.labChildren}
-	r.socket = filepath.Join(queue, "private", "lmtp")
+	r.socket = filepath.Join(queue, r.socket)
 	if r.log, err = newLogReader(r.loop, filepath.Join(queue, "public", "benchlog"), &r.complaint); err != nil {
 		return err
 	}
 	if r.agent.Scache != "" {
-		if r.scache, err = startDaemon(r.lab, r.agent.Scache, "scache"); err != nil {
+		if err := r.startDaemon(r.agent.Scache, "scache", "-l"); err != nil {
+			return err
+		}
+	}
+	if r.c.Reuse && !r.agent.Ours {
+		if err := r.startDaemon(filepath.Join(filepath.Dir(r.agent.Binary), "tlsproxy"), "tlsproxy", "-z"); err != nil {
 			return err
 		}
 	}
@@ -125,8 +142,8 @@ func (r *rig) labChildren() map[int]bool {
 			pids[e.PID] = true
 		}
 	}
-	if r.scache != nil {
-		pids[r.scache.pid] = true
+	for _, d := range r.daemons {
+		pids[d.pid] = true
 	}
 	return pids
 }
@@ -266,8 +283,8 @@ func (r *rig) close() {
 	if r.lab != nil {
 		r.lab.Close()
 	}
-	if r.scache != nil {
-		r.scache.stop()
+	for _, d := range r.daemons {
+		d.stop()
 	}
 	if r.loop != nil {
 		r.loop.close()
@@ -283,6 +300,14 @@ func (r *rig) close() {
 	}
 }
 
+func (r *rig) startDaemon(binary, name, limit string) error {
+	d, err := startDaemon(r.lab, binary, name, limit)
+	if err == nil {
+		r.daemons = append(r.daemons, d)
+	}
+	return err
+}
+
 // A daemon is one process of a service that an agent needs beside it.
 type daemon struct {
 	pid    int
@@ -290,8 +315,9 @@ type daemon struct {
 }
 
 // startDaemon starts a service of Postfix as master(8) does: one process that
-// listens on the socket private/NAME.
-func startDaemon(l *lab.Lab, binary, name string) (*daemon, error) {
+// listens on the socket private/NAME. Limit tells it of its process limit, -l or
+// -z.
+func startDaemon(l *lab.Lab, binary, name, limit string) (*daemon, error) {
 	fail := func(err error) (*daemon, error) { return nil, fmt.Errorf("start %s: %w", binary, err) }
 	path := filepath.Join(l.QueueDirectory(), "private", name)
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -322,7 +348,7 @@ func startDaemon(l *lab.Lab, binary, name string) (*daemon, error) {
 		return fail(err)
 	}
 	defer null.Close()
-	d.pid, err = syscall.ForkExec(binary, []string{name, "-l", "-t", "unix", "-o", "max_idle=3600"}, &syscall.ProcAttr{
+	d.pid, err = syscall.ForkExec(binary, []string{name, limit, "-t", "unix", "-o", "max_idle=3600", "-o", "max_use=1000000000"}, &syscall.ProcAttr{
 		Dir: l.QueueDirectory(),
 		Env: []string{"MAIL_CONFIG=" + l.ConfigDirectory(), "GENERATION=1"},
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), flowRead.Fd(), flowWrite.Fd(),

@@ -55,19 +55,29 @@ func (s *Suite) cases() []Case {
 	add(func(c *Case) { c.Concurrency = 1 })
 	add(func(c *Case) {})
 	add(func(c *Case) { c.Concurrency = 100 })
+	slow := func(rtt time.Duration) func(*Case) {
+		return func(c *Case) { c.TCP, c.RTT, c.Concurrency = true, rtt, 1 }
+	}
 	if s.Full {
 		add(func(c *Case) { c.Concurrency = 500 })
 		add(func(c *Case) { c.Size = kilobyte })
 		add(func(c *Case) { c.Size = 200 * kilobyte })
 		add(func(c *Case) { c.Concurrency, c.Size = 4, 10*megabyte })
+		add(func(c *Case) { c.Concurrency, c.Size, c.Chunking = 4, 10*megabyte, true })
+		add(func(c *Case) { c.Chunking = true })
 		add(func(c *Case) { c.Recipients = 50 })
+		add(func(c *Case) { c.TCP, c.Concurrency = true, 1 })
 		add(func(c *Case) { c.TCP = true })
 		add(func(c *Case) { c.TCP, c.TLS = true, true })
-		add(func(c *Case) { c.TCP, c.RTT, c.Concurrency = true, time.Millisecond, 1 })
+		add(func(c *Case) { c.TCP, c.TLS, c.Reuse = true, true, true })
+		add(slow(time.Millisecond))
 		add(func(c *Case) { c.TCP, c.RTT = true, time.Millisecond })
 		add(func(c *Case) { c.TCP, c.RTT = true, 20*time.Millisecond })
 	}
-	add(func(c *Case) { c.TCP, c.RTT, c.Concurrency = true, 20*time.Millisecond, 1 })
+	add(slow(20 * time.Millisecond))
+	if s.Full {
+		add(func(c *Case) { slow(20 * time.Millisecond)(c); c.Chunking = true })
+	}
 	return list
 }
 
@@ -77,8 +87,8 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	plan := Plan{Rounds: 5, Warm: 300 * time.Millisecond, Window: 400 * time.Millisecond}
 	pipeline := PipelineOptions{Messages: 500, Size: 4 * kilobyte, Rounds: 3, Daemons: s.Daemons}
 	if s.Full {
-		plan = Plan{Rounds: 5, Warm: 500 * time.Millisecond, Window: 700 * time.Millisecond}
-		pipeline.Messages = 10_000
+		plan = Plan{Rounds: 7, Warm: 500 * time.Millisecond, Window: time.Second}
+		pipeline.Messages, pipeline.Rounds = 10_000, 5
 	}
 	r := &Report{Machine: Describe(s.Version), Command: s.Command, Started: start, Plan: plan}
 	if err := AdoptOrphans(); err != nil {
@@ -115,8 +125,16 @@ func (s *Suite) runCases(ctx context.Context, r *Report, plan Plan) error {
 			if err != nil {
 				return err
 			}
-			ours := res.Agents[len(res.Agents)-1].PerSecond
-			r.Ceilings = append(r.Ceilings, CeilingResult{c, ceiling, ours / ceiling})
+			least, cpu, err := Least(ctx, s.agents()[2], c, plan)
+			if err != nil {
+				return err
+			}
+			ours := res.Agents[len(res.Agents)-1]
+			r.Ceilings = append(r.Ceilings, CeilingResult{
+				Case: c, PerSecond: ceiling, Fraction: ours.PerSecond / ceiling,
+				Least: least, LeastFraction: ours.PerSecond / least,
+				LeastCPU: cpu, CPUFraction: cpu / ours.CPU,
+			})
 		}
 	}
 	return nil

@@ -18,6 +18,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, c := range r.Ceilings {
 		fmt.Fprintf(w, "\nCeiling, %s: the sink takes %.0f messages/s from a client that replays bytes; ours is %.0f %% of it.\n",
 			c.Case, c.PerSecond, 100*c.Fraction)
+		fmt.Fprintf(w, "The least that an agent can do: %.0f messages/s, ours is %.0f %% of it; its processor time is %s, %.0f %% of ours.\n",
+			c.Least, 100*c.LeastFraction, duration(c.LeastCPU), 100*c.CPUFraction)
 	}
 	if s := r.StartUp; s != nil {
 		fmt.Fprintf(w, "\nStart-up to the first greeting: %s %s, %s %s; ours is %s times faster.\n",

@@ -1,0 +1,4 @@
+package bench
+
+const reasons = `
+`
