@@ -9,8 +9,8 @@
 //   - [Open] takes a connection and says hello. [Session.StartTLS],
 //     [Session.XClient] and [Session.Auth] follow in this order, where they are
 //     wanted; the first two say hello again. [Session.Deliver] offers one
-//     message to any number of recipients. [Session.Reset] asks an idle session
-//     whether it is still alive. [Session.Quit] and [Session.Close] end it.
+//     message to any number of recipients. [Session.Quit] and [Session.Close]
+//     end it.
 //   - A failure is one of three kinds, never mixed. [*ReplyError]: the server
 //     said no, in a reply to a command that concerns all recipients that have
 //     no reply of their own. [*ConnError]: the dialog broke: lost, timed out,

@@ -146,7 +146,7 @@ func (s *Session) ConnectedAt() time.Time { return s.connected }
 func (s *Session) UseCount() int { return s.uses }
 
 // Reusable says whether another transaction may be begun: the last one came to
-// a proper end and nothing about the dialog was odd. See Reset.
+// a proper end and nothing about the dialog was odd. See Transaction.Idle.
 func (s *Session) Reusable() bool { return !s.closed && !s.refused && !s.spoiled }
 
 // Closed says that the connection is closed.
@@ -163,24 +163,6 @@ func (s *Session) TLS() *tls.ConnectionState {
 	}
 	state := s.tls.ConnectionState()
 	return &state
-}
-
-// Reset asks by RSET whether an idle session is alive (lmtp_rset_timeout). Nil
-// means that it is and that the dialog is in step; after an error the session
-// is closed.
-func (s *Session) Reset(ctx context.Context) error {
-	defer s.watch(ctx)()
-	r, err := s.ask(StageResetProbe, "RSET")
-	switch {
-	case err != nil:
-		return err
-	case !r.Success():
-		s.Close()
-		return &ReplyError{Stage: StageResetProbe, Reply: r}
-	case s.inputWaits():
-		return s.fail(StageResetProbe, ErrDesync)
-	}
-	return nil
 }
 
 // Quit sends QUIT, waits for the reply if wait is set (lmtp_skip_quit_response =

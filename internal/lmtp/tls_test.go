@@ -126,9 +126,6 @@ func TestStartTLS(t *testing.T) {
 		if res.err != nil || !s.Reusable() || res.outcome[0] != "final 250" || res.outcome[399] != "rejected 550" {
 			t.Errorf("%v %v", res.err, s.Reusable())
 		}
-		if err := s.Reset(ctx); err != nil {
-			t.Error(err)
-		}
 		if err := s.Quit(ctx, true); err != nil {
 			t.Error(err)
 		}
