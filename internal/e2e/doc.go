@@ -12,6 +12,10 @@
 // When a test ends, fails or is killed, its process groups are killed and its
 // directory is removed.
 //
+// TestPain and TestSamples have a whole machine instead (see machine), where the
+// usual places hold copies. TestPain with -update writes what
+// docs/troubleshooting.md shows.
+//
 // # Which agent
 //
 // The environment variable POSTLMTP_E2E_AGENT selects the delivery agent under

@@ -39,6 +39,11 @@ func onMachine(t *testing.T, test func(*machine), further ...string) {
 	if dir := os.Getenv(machineEnv); dir != "" {
 		m := &machine{t: t, dir: dir}
 		m.enter()
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("the end of the mail log:\n%s", m.post.log.last(40))
+			}
+		})
 		test(m)
 		return
 	}
@@ -51,7 +56,7 @@ func onMachine(t *testing.T, test func(*machine), further ...string) {
 		t.Fatal(err)
 	}
 	args := append([]string{"--mount", "--pid", "--net", "--uts", "--fork", "--kill-child", "--mount-proc", self,
-		"-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", "5m"}, further...)
+		"-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", "8m"}, further...)
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(os.Environ(), machineEnv+"="+dir, "PATH="+filepath.Dir(tool)+":/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TZ=UTC")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -165,7 +170,7 @@ func (m *machine) emptyDNS() {
 }
 
 // mainCf is what every site has; a sample or a scene comes behind it.
-const mainCf = `compatibility_level = 3.6
+const mainCf = `compatibility_level = LEVEL
 myhostname = mx.example.com
 mydestination =
 inet_interfaces = loopback-only
@@ -180,10 +185,20 @@ minimal_backoff_time = 300s
 // configure writes main.cf and master.cf as Debian has it.
 func (m *machine) configure(main string) {
 	m.t.Helper()
-	m.write("/etc/postfix/main.cf", mainCf+main)
+	m.write("/etc/postfix/main.cf", mainText()+main)
 	dist, err := os.ReadFile("/usr/share/postfix/master.cf.dist")
 	m.must(err)
 	m.write("/etc/postfix/master.cf", string(dist))
+	m.command("postfix", "check") // which makes directories, the first time
+}
+
+// mainText is mainCf for the installed release.
+func mainText() string {
+	level := "2" // before 3.6
+	if since(6) {
+		level = fmt.Sprintf("3.%d", postfixMinor())
+	}
+	return strings.ReplaceAll(mainCf, "LEVEL", level)
 }
 
 // startPostfix starts it and waits for its greeting.
@@ -231,7 +246,8 @@ func (m *machine) dovecot(conf, users string) {
 	m.t.Helper()
 	m.must(os.MkdirAll("/var/vmail", 0o755))
 	m.must(unix.Mount("machine", "/var/vmail", "tmpfs", 0, "mode=755,uid=5000,gid=5000"))
-	// A machine for tests has no certificate.
+	// A machine for tests has no certificate, and no IMAP server.
+	conf = strings.Replace(conf, "protocols = imap lmtp", "protocols = lmtp", 1)
 	m.write("/etc/dovecot/dovecot.conf", conf+"\nssl = no\nlog_path = /var/log/dovecot.log\n")
 	m.write("/etc/dovecot/users", users)
 	m.startDovecot()
@@ -245,7 +261,14 @@ func (m *machine) startDovecot() {
 	var errs bytes.Buffer
 	m.imap.Stderr = &errs
 	m.must(m.imap.Start())
-	if !within(soon, func() bool { _, err := os.Stat(dovecotSocket); return err == nil }) {
+	listens := func() bool { // its file stays when Dovecot goes
+		conn, err := net.Dial("unix", dovecotSocket)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}
+	if !within(soon, listens) {
 		m.t.Fatalf("Dovecot does not listen: %s", errs.String())
 	}
 }
