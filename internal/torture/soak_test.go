@@ -83,7 +83,6 @@ type soak struct {
 	*run
 	stderr       string
 	destinations []string
-	serial       atomic.Int64
 
 	sent, bounced, deferred atomic.Int64
 }
