@@ -238,6 +238,7 @@ type job struct {
 
 	goodbye    func() // says QUIT to the last session, nil if it is kept
 	tls        tlsState
+	strange    bool // the server of this attempt speaks another protocol
 	watch      Watch
 	where      Trouble     // what a failure of the moment would be about
 	transcript *transcript // of the session that is used now, nil if it is not written

@@ -49,6 +49,13 @@ func (j *job) hint(text string) {
 	}
 }
 
+// foundStrange takes the first line of a server that is no reply.
+func (j *job) foundStrange(ep nexthop.Endpoint, line string) {
+	text := strange(ep, line)
+	j.strange = text != ""
+	j.hint(text)
+}
+
 // strange is what to say of a server whose first line is not LMTP's.
 func strange(ep nexthop.Endpoint, line string) string {
 	what := lmtp.Stranger(line)
@@ -68,6 +75,9 @@ func rightPlace(ep nexthop.Endpoint) string {
 
 // helloHint looks for the reason why a session did not come about.
 func (j *job) helloHint(ep nexthop.Endpoint, s *session, err error) {
+	if j.strange {
+		return // it is known what is wrong
+	}
 	greeting := ""
 	if s != nil {
 		greeting = s.Greeting().Text()

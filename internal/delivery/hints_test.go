@@ -116,7 +116,7 @@ func TestWrongPort(t *testing.T) {
 					}
 					return
 				}
-				if len(hints) == 0 || !strings.Contains(hints[0], tc.hint) || tc.hint == "" {
+				if len(hints) != 1 || !strings.Contains(hints[0], tc.hint) || tc.hint == "" {
 					t.Errorf("%q, want %q", hints, tc.hint)
 				}
 			})

@@ -240,7 +240,8 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.P
 	opt.Hooks = j.hooks(ep)
 	var pause time.Duration
 	opt.Hooks.Masked = func() { pause = j.masked(ctx, ep) }
-	opt.Hooks.Strange = func(line string) { j.hint(strange(ep, line)) }
+	j.strange = false
+	opt.Hooks.Strange = func(line string) { j.foundStrange(ep, line) }
 	if j.d.opt.Discard != nil {
 		var err error
 		if opt.Discard, err = j.d.opt.Discard(ep.Address()); err != nil {
