@@ -188,11 +188,8 @@ func (s *statusScreen) show(v status.View) error {
 		}
 		return printJSON(s.out, v)
 	}
-	page := statusPage{paint: s.paint, width: width, at: v.At}
-	height := 0
-	if s.live {
-		page.width, height = screenSize(s.out)
-	}
+	columns, height := screenSize(s.out)
+	page := statusPage{paint: s.paint, width: columns, at: v.At}
 	text := page.print(v)
 	if !s.live {
 		_, err := s.out.Write(text)

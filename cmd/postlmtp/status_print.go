@@ -22,6 +22,9 @@ const (
 	maxStatusErrors       = 8
 )
 
+// endless is the width of what is not a terminal.
+const endless = 10_000
+
 // screenSize returns the columns and lines of a terminal, 0 lines if unknown.
 func screenSize(w io.Writer) (columns, lines int) {
 	if f, ok := w.(*os.File); ok {
@@ -29,7 +32,7 @@ func screenSize(w io.Writer) (columns, lines int) {
 			return int(size.Col), int(size.Row)
 		}
 	}
-	return width, 0
+	return endless, 0
 }
 
 // statusPage prints a view for people.
@@ -104,7 +107,7 @@ func (p *statusPage) destinations(all []status.DestinationView) {
 	if len(all) == 0 {
 		return
 	}
-	p.line(bold, "  %-34s %7s %7s %7s %9s %8s %8s %6s %7s %7s", "DESTINATION", "SENT/s", "DEFER/s", "BNC/s", "SENT", "DEFERRED", "BOUNCED", "UNCONF", "p50", "p99")
+	p.line(bold, "  %-25s %6s %7s %6s %8s %8s %7s %6s %6s %6s", "DESTINATION", "SENT/s", "DEFER/s", "BNC/s", "SENT", "DEFERRED", "BOUNCED", "UNCONF", "p50", "p99")
 	for i, d := range all {
 		if i == maxStatusDestinations {
 			p.line(dim, "  and %d more", len(all)-i)
@@ -117,7 +120,7 @@ func (p *statusPage) destinations(all []status.DestinationView) {
 		case d.Unconfirmed > 0:
 			colour = yellow
 		}
-		p.line(colour, "  %-34s %7s %7s %7s %9.0f %8.0f %8.0f %6.0f %7s %7s", fit(d.Destination, 34),
+		p.line(colour, "  %-25s %6s %7s %6s %8.0f %8.0f %7.0f %6.0f %6s %6s", fit(d.Destination, 25),
 			rate(d.PerSecond.Sent), rate(d.PerSecond.Deferred), rate(d.PerSecond.Bounced),
 			d.Sent, d.Deferred, d.Bounced, d.Unconfirmed, latency(d.Final50), latency(d.Final99))
 	}
@@ -127,7 +130,7 @@ func (p *statusPage) deliveries(s status.ServiceView) {
 	if len(s.Deliveries) == 0 {
 		return
 	}
-	p.line(bold, "  %-16s %-38s %5s %9s %-10s %7s %7s", "QUEUE ID", "SERVER", "RCPTS", "SIZE", "STAGE", "FOR", "AGE")
+	p.line(bold, "  %-16s %-34s %5s %9s %-10s %6s %6s", "QUEUE ID", "SERVER", "RCPTS", "SIZE", "STAGE", "FOR", "AGE")
 	for i, d := range s.Deliveries {
 		if i == maxStatusDeliveries {
 			p.line(dim, "  and %d younger ones", s.InFlight-i)
@@ -141,7 +144,7 @@ func (p *statusPage) deliveries(s status.ServiceView) {
 		if p.at.Sub(d.StageSince) >= 30*time.Second {
 			colour = yellow
 		}
-		p.line(colour, "  %-16s %-38s %5d %9d %-10s %7s %7s", fit(d.QueueID, 16), fit(server, 38), d.Recipients, d.Size, d.Stage,
+		p.line(colour, "  %-16s %-34s %5d %9d %-10s %6s %6s", fit(d.QueueID, 16), fit(server, 34), d.Recipients, d.Size, d.Stage,
 			age(p.at.Sub(d.StageSince)), age(p.at.Sub(d.Since)))
 	}
 }
