@@ -49,9 +49,14 @@ func (p *postfix) inject(n, sessions int, domain string) *load {
 
 // TestReloadStopUnderLoad: "postfix reload" and "postfix stop" and "start" in
 // the middle of 5,000 messages: none lost, none doubled.
+//
+// It logs by syslog: a master(8) that writes to the full socket of postlogd(8)
+// waits for a reader that nobody but itself can start. With maillog_file, once
+// in a while, such a reload leaves master(8) and qmgr(8) standing for ever, with
+// any agent (seen with 3.7.11).
 func TestReloadStopUnderLoad(t *testing.T) {
 	const messages = 5000
-	p := startPostfix(t, options{})
+	p := startPostfix(t, options{syslog: true})
 	s := unixSink(t, p, "sink")
 	// From the first stop on there shall be mail to deliver: the sink holds
 	// half of it back until all is submitted.
@@ -106,8 +111,7 @@ func TestReloadStopUnderLoad(t *testing.T) {
 			t.Logf("as expected of Postfix's own: a stop doubled %d messages", len(d))
 		}
 	}
-	// What is logged in the moments between the end of postlogd and that of the
-	// agent is lost; nothing is logged twice.
+	// Nothing is logged twice.
 	logged := map[string]bool{}
 	for _, d := range p.log.deliveries(0) {
 		if d.status == "sent" && p.agent.ours() {
