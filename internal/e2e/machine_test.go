@@ -42,6 +42,8 @@ func onMachine(t *testing.T, test func(*machine), further ...string) {
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("the end of the mail log:\n%s", m.post.log.last(40))
+				imap, _ := os.ReadFile("/var/log/dovecot.log")
+				t.Logf("the end of Dovecot's log:\n%s", imap[max(0, len(imap)-4000):])
 			}
 		})
 		test(m)
@@ -323,11 +325,12 @@ func (m *machine) clean(what string) {
 	}
 }
 
-// users are of Dovecot 2.3 and 2.4, which wants the userdb's fields there.
+// users makes the file of users. Dovecot 2.4 wants the fields of a userdb in it,
+// empty ones if need be.
 func users(names ...string) string {
 	var b strings.Builder
 	for _, name := range names {
-		fmt.Fprintf(&b, "%s@example.com:{PLAIN}secret\n", name)
+		fmt.Fprintf(&b, "%s@example.com:{PLAIN}secret::::::\n", name)
 	}
 	return b.String()
 }
