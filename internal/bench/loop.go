@@ -21,6 +21,7 @@ type loop struct {
 	mu       sync.Mutex // held while handlers run
 	handlers []handler  // by descriptor
 	again    []handler  // to be called in a millisecond
+	due      time.Time  // when that is
 	closed   bool
 	thread   atomic.Int32
 	ended    chan struct{}
@@ -64,7 +65,12 @@ func (l *loop) shut(fd int) {
 }
 
 // later has a handler called in a millisecond. The lock must be held.
-func (l *loop) later(h handler) { l.again = append(l.again, h) }
+func (l *loop) later(h handler) {
+	if len(l.again) == 0 {
+		l.due = time.Now().Add(time.Millisecond)
+	}
+	l.again = append(l.again, h)
+}
 
 // ring wakes the loop.
 func (l *loop) ring() { unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
@@ -92,7 +98,7 @@ func (l *loop) run() {
 				unix.Read(l.bell, count[:])
 			}
 		}
-		if n == 0 {
+		if len(l.again) > 0 && !time.Now().Before(l.due) {
 			again := l.again
 			l.again = nil
 			for _, h := range again {

@@ -101,6 +101,16 @@ type gate struct {
 	held    []*sinkConn // of the loop
 }
 
+// hold adds a connection of the loop, once.
+func (g *gate) hold(k *sinkConn) {
+	if k.held == g {
+		return
+	}
+	k.held = g
+	g.held = append(g.held, k)
+	g.waiting.Add(1)
+}
+
 // hold has the replies to the content wait from now on, and returns how many of
 // them do, and what lets them go.
 func (s *Sink) hold() (waiting func() int, release func()) {
@@ -206,6 +216,7 @@ type sinkConn struct {
 	c     net.Conn // nil: the loop serves fd
 	fd    int
 	bye   bool   // hang up once out is sent
+	held  *gate  // that holds it up, or did
 	rest  []byte // what was read and not taken, of the loop
 	out   []byte
 	late  bool // out ends a message
@@ -264,11 +275,11 @@ func (k *sinkConn) flush() bool {
 		return true
 	}
 	if g := k.s.gate.Load(); g != nil && k.late {
-		g.waiting.Add(1)
 		if k.c == nil {
-			g.held = append(g.held, k)
+			g.hold(k)
 			return true
 		}
+		g.waiting.Add(1)
 		<-g.open
 	}
 	k.late = false
