@@ -87,7 +87,6 @@ type attack struct {
 	serve    func(d *dialog)
 	status   string // of the mail, in the log
 	reason   string // in the log line
-	taken    int64  // bytes that the client takes from the server at most; 0 is 4 MB
 }
 
 // escapes are what a terminal or a reader of logs could be led astray by: colours,
