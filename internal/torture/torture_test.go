@@ -155,6 +155,9 @@ func (r *run) options(agent string) lab.Options {
 	if r.rnd.IntN(4) == 0 {
 		settings = append(settings, "max_use = 2")
 	}
+	if r.rnd.IntN(2) == 0 {
+		settings = append(settings, "postlmtp_chunking = yes")
+	}
 	o := lab.Options{
 		Agent:        agent,
 		ProcessLimit: []int{1, 2, 5}[r.rnd.IntN(3)],

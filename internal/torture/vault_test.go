@@ -3,6 +3,7 @@ package torture
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -134,6 +135,7 @@ type dialog struct {
 	rcpts   []string
 	last    []*stored // of the last transaction; nil once the client has gone on
 	lines   int
+	stalled bool // and the client does not wait for that
 }
 
 const (
@@ -148,6 +150,7 @@ func (d *dialog) say(text string) bool {
 	}
 	if d.replies == d.conn.f.stall {
 		d.v.tally.injected("stall of the server")
+		d.stalled = true
 		time.Sleep(stallTime)
 	}
 	d.replies++
@@ -208,7 +211,7 @@ func (d *dialog) run() {
 		verb, arg, _ := strings.Cut(line, " ")
 		switch strings.ToUpper(verb) {
 		case "LHLO":
-			d.say("250-vault\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES")
+			d.say("250-vault\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES")
 		case "MAIL":
 			d.mail()
 		case "RCPT":
@@ -219,6 +222,8 @@ func (d *dialog) run() {
 			} else if d.say("354 go") {
 				d.data()
 			}
+		case "BDAT":
+			d.bdat(arg)
 		case "RSET":
 			d.open, d.rcpts = false, nil
 			d.say("250 2.0.0 ok")
@@ -275,11 +280,43 @@ func (d *dialog) data() {
 		}
 		text.WriteString(line + "\n")
 	}
+	d.arrived(id, text.String(), since)
+}
+
+// bdat stores a message that comes in one chunk, as all here do. When there is
+// nobody for it, the text is discarded, with a reply or, as RFC 2033 section 4.3
+// has it, without.
+func (d *dialog) bdat(arg string) {
+	var size int
+	var last string
+	if n, _ := fmt.Sscanf(arg, "%d %s", &size, &last); n != 2 || last != "LAST" || size > 1<<20 {
+		d.v.sin("BDAT %.80q", arg)
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(d.in, data); err != nil {
+		d.dead = true
+		return
+	}
+	if len(d.rcpts) == 0 {
+		d.v.tally.injected("BDAT for nobody")
+		if d.rnd.IntN(2) == 0 || !d.open {
+			d.say("503 5.5.1 nobody")
+		}
+		return
+	}
+	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	rest, _ := strings.CutPrefix(text, "Message-ID: ")
+	id, _, _ := strings.Cut(rest, "\n")
+	d.arrived(id, text, d.begun) // all of a flight was sent when MAIL was
+}
+
+// arrived judges a message that is there as a whole, and stores it.
+func (d *dialog) arrived(id, text string, since time.Time) {
 	d.v.mu.Lock()
 	want, known := d.v.messages[id]
 	d.v.mu.Unlock()
-	if !known || text.String() != want {
-		d.v.sin("message %q has arrived with %d bytes instead of %d, or others", id, text.Len(), len(want))
+	if !known || text != want {
+		d.v.sin("message %q has arrived with %d bytes instead of %d, or others", id, len(text), len(want))
 	}
 	d.store(id, since)
 	d.open, d.rcpts = false, nil
@@ -287,7 +324,7 @@ func (d *dialog) data() {
 
 // store: the client has waited at most since the given time for the first reply.
 func (d *dialog) store(id string, since time.Time) {
-	late := false
+	late := d.stalled
 	for _, addr := range d.rcpts {
 		reply := d.moody("250 2.0.0 stored")
 		s := &stored{begun: d.begun, cut: true} // until it is said
