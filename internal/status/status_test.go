@@ -575,3 +575,27 @@ func FuzzFetch(f *testing.F) {
 		}
 	})
 }
+
+// What a process does for this package when it starts: see docs/monitoring.md.
+func BenchmarkStart(b *testing.B) {
+	dir, err := os.MkdirTemp("", "st")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for b.Loop() {
+		p, err := Prepare(Options{Directory: filepath.Join(dir, "run"), UID: os.Geteuid(), GID: os.Getegid(), Service: "lmtp"})
+		if err == nil {
+			err = p.Open()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		p.Serve()
+		if err := p.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
