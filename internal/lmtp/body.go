@@ -43,6 +43,12 @@ func (b *bodyWriter) Write(p []byte) (int, error) {
 		b.tail[0], b.tail[1] = b.tail[1], p[0]
 	}
 	b.taken += int64(len(p))
+	if len(b.buf) == 0 && len(p) >= bodyBuffer { // nothing to gather
+		n, err := b.w.Write(p)
+		b.sent += int64(n)
+		b.err = err
+		return n, err
+	}
 	written := 0
 	for len(p) > bodyBuffer-len(b.buf) {
 		n := bodyBuffer - len(b.buf)
