@@ -121,9 +121,8 @@ plugin {
 `
 
 const dovecotPain24 = `
-mail_plugins {
-  quota = yes
-}
+mail_plugins = quota
+quota_storage_grace = 0
 quota "User quota" {
   driver = maildir
   storage_size = 20K
@@ -335,7 +334,11 @@ func (p *pain) internalError() {
 	p.logged("8 log", mark, `to=<broken@example.com>, .*status=deferred`)
 	p.counted("8", `result="deferred",status="4.2"} 1`)
 	p.show("8 probe", 1, []string{"probe", "-q", "--send=/tmp/test.eml", "unix:private/dovecot-lmtp", "broken@example.com"}, "why is in its own log")
-	p.serverLog("8 dovecot", "rcpt broken@example.com", 1)
+	text := "rcpt broken@example.com"
+	if since24() {
+		text = "lmtp(broken@example.com)"
+	}
+	p.serverLog("8 dovecot", text, 1)
 }
 
 // serverLog keeps the last lines of Dovecot's log that have a text.
