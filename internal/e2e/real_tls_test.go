@@ -128,7 +128,8 @@ func TestDovecotTLS(t *testing.T) {
 		}
 		services[c.service] = "y - -o lmtp_tls_loglevel=1" + words
 	}
-	p := startPostfix(t, options{services: services})
+	// What is deferred shall not be tried again while the log is looked at.
+	p := startPostfix(t, options{services: services, main: []string{"minimal_backoff_time = 300s"}})
 	d := newDovecot(t, p)
 	wrapped := d.secure(ca, "server", "")
 	d.add("", "user", "sender")
