@@ -74,7 +74,8 @@ func (r real) oneFlight(t *testing.T, w way) {
 				status = "bounced"
 			}
 			d := r.log.delivered(t, mark, queueID, rcpt, status)
-			if round > 0 && d.connUse == "" {
+			// Dovecot 2.4.5 does not answer BDAT for nobody: such a session is not used again.
+			if round > 0 && d.connUse == "" && !(round == 4 && since24()) {
 				t.Errorf("round %d over a new connection: %s", round, d.line)
 			}
 		}
