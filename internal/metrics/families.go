@@ -1,7 +1,5 @@
 package metrics
 
-import "time"
-
 // A kind is the type of a family.
 type kind string
 
@@ -98,6 +96,3 @@ func boundsOf(name string) []float64 {
 	}
 	return timeBounds()
 }
-
-// seconds is a time in the unit of Prometheus.
-func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -51,10 +51,8 @@ func unprivileged() string {
 type world struct {
 	t       *testing.T
 	lab     *lab.Lab
-	server  *lab.Server
 	address string
 	last    float64 // the sum at the last look
-	log     int
 }
 
 func newWorld(t *testing.T, options lab.Options) *world {
