@@ -14,7 +14,7 @@ func (a *agent) enterSandbox(verbose bool) {
 		return
 	}
 	// Go reads the time zone when it first needs it.
-	time.Now().Zone()
+	_, _ = time.Now().Zone()
 	err := sandbox.Harden()
 	if err == nil {
 		err = sandbox.Enter(a.sandboxRules())
