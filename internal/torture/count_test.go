@@ -68,13 +68,13 @@ func (r *run) doubled(l *letter, rcpt string, first, second *stored) {
 	switch {
 	case within(r.deaths, first.begun, second.begun):
 		r.tally.count(countKilled, 1)
+	case within(r.marks, first.begun, second.begun) && logged("recipient <"+rcpt+"> cannot be marked as done, and will be tried again"):
+		r.tally.count(countUnmarked, 1)
 	case first.cut:
 		r.tally.count(countUnconfirmed, 1)
 		if !logged("unconfirmed: ") {
 			r.t.Errorf("%s %s: stored again, and nothing is logged as unconfirmed", l.id, rcpt)
 		}
-	case within(r.marks, first.begun, second.begun) && logged("cannot be marked as done, and will be tried again"):
-		r.tally.count(countUnmarked, 1)
 	default:
 		r.tally.count(countAvoidable, 1)
 		r.t.Errorf("%s %s: stored again although the first copy was confirmed", l.id, rcpt)
