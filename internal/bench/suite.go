@@ -120,7 +120,7 @@ func (s *Suite) runCases(ctx context.Context, r *Report, plan Plan) error {
 			return err
 		}
 		r.Cases = append(r.Cases, res)
-		if c.Size == 4*kilobyte && c.RTT == 0 && c.Recipients == 1 && !c.TCP {
+		if c.Size == 4*kilobyte && c.RTT == 0 && c.Recipients == 1 && !c.TCP && !c.Chunking {
 			ceiling, err := Ceiling(ctx, c, plan.Window)
 			if err != nil {
 				return err
