@@ -32,6 +32,7 @@ func TestCompare(t *testing.T) {
 		{Concurrency: 3, Size: 4 << 10, Recipients: 1},
 		{Concurrency: 2, Size: 200 << 10, Recipients: 50, TCP: true, RTT: time.Millisecond},
 	} {
+		c.MainCF = []string{"lmtp_connection_cache_time_limit = 1000s"} // whatever time a turn takes
 		t.Run(c.String(), func(t *testing.T) {
 			res, err := Compare(t.Context(), agents, c, Plan{Rounds: 2, Warm: time.Millisecond, Window: 20 * time.Millisecond})
 			if err != nil {
