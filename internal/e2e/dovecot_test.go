@@ -68,6 +68,15 @@ var since24 = sync.OnceValue(func() bool {
 	return err == nil && n == 1 && minor >= 4
 })
 
+// since2314 tells whether the installed Dovecot is later than 2.3.13 (Debian 11):
+// it takes the name of a session from who it trusts.
+var since2314 = sync.OnceValue(func() bool {
+	out, err := exec.Command(dovecotProgram, "--version").Output()
+	var minor, patch int
+	n, _ := fmt.Sscanf(string(out), "2.%d.%d", &minor, &patch)
+	return err == nil && n == 2 && (minor > 3 || patch > 13)
+})
+
 func (d *dovecot) config() string {
 	if since24() {
 		return dovecotConf24

@@ -67,7 +67,9 @@ func TestDovecotTracing(t *testing.T) {
 		_, first := p.with(t).sendSmall(t, "", tcp)
 		said := p.log.delivered(t, 0, first, tcp, "sent")
 		name, connection, message := session(t, first, tcp)
-		if name != first+"-"+connection || message != "1" || said.text != "250 2.0.0 <"+tcp+"> "+name+" Saved" {
+		// An old Dovecot names its sessions itself, a new one for each message.
+		ours := since2314()
+		if (name == first+"-"+connection) != ours || message != "1" || said.text != "250 2.0.0 <"+tcp+"> "+name+" Saved" {
 			t.Errorf("session %q, connection %s, message %s, reply %q", name, connection, message, said.text)
 		}
 		d.with(t).logged("lmtp("+tcp+")", "<"+name+">", "saved mail to INBOX")
@@ -75,7 +77,7 @@ func TestDovecotTracing(t *testing.T) {
 		// of this one.
 		_, second := p.with(t).sendSmall(t, "", tcp)
 		again, same, number := session(t, second, tcp)
-		if again != name+":T2" || same != connection || number != "2" {
+		if (again == name+":T2") != ours || again == name || same != connection || number != "2" {
 			t.Errorf("session %q, connection %s, message %s", again, same, number)
 		}
 		d.with(t).logged("lmtp("+tcp+")", "<"+again+">", "saved mail to INBOX")
