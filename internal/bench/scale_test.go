@@ -91,20 +91,24 @@ func peakMemory(t *testing.T, r *rig) int64 {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() {
+	load := func() {
 		_, err := r.run(ctx, 2*time.Second)
 		done <- err
-	}()
+	}
+	go load()
 	var seen []int64
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-done:
-			if err != nil || len(seen) < 10 {
-				t.Fatalf("%v, %d looks at the memory", err, len(seen))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case len(seen) >= 10:
+				return slices.Max(seen)
 			}
-			return slices.Max(seen)
+			go load() // a look takes long on a busy machine
 		case <-tick.C:
 			if m := r.family.memory(); m.Processes > 0 {
 				seen = append(seen, m.PSS)

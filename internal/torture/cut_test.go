@@ -56,11 +56,10 @@ func everyCut(t *testing.T, network string, how ending, step int, sum *tally) {
 	if network == "unix" {
 		path = filepath.Join(r.lab.QueueDirectory(), "public", "vault")
 	}
-	if r.vault, err = newVault(path, 1, nil); err != nil {
+	if r.vault, err = newVault(path, 1, nil, sum); err != nil {
 		t.Fatal(err)
 	}
 	defer r.vault.close()
-	r.vault.tally = sum
 	for at := 0; at < longestOut; at += step {
 		r.cutOnce(faults{cutOut: at, cutIn: -1, stall: -1, how: how})
 	}

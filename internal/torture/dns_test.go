@@ -151,7 +151,7 @@ func TestLyingDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.lab.Close()
-	if r.vault, err = newVault("", 1, nil); err != nil {
+	if r.vault, err = newVault("", 1, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	defer r.vault.close()

@@ -22,7 +22,7 @@ func quiet(t *testing.T, o lab.Options) *run {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.lab.Close() })
-	if r.vault, err = newVault(filepath.Join(r.lab.QueueDirectory(), "public", "vault"), 1, nil); err != nil {
+	if r.vault, err = newVault(filepath.Join(r.lab.QueueDirectory(), "public", "vault"), 1, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.vault.close)

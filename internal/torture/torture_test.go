@@ -124,10 +124,9 @@ func torture(t *testing.T, agent string, seed uint64, sum *tally) {
 	if r.rnd.IntN(3) > 0 {
 		path = filepath.Join(r.lab.QueueDirectory(), "public", "vault")
 	}
-	if r.vault, err = newVault(path, seed, planned); err != nil {
+	if r.vault, err = newVault(path, seed, planned, sum); err != nil {
 		t.Fatal(err)
 	}
-	r.vault.tally = sum
 	defer r.vault.close()
 	r.post()
 	r.war()

@@ -35,7 +35,7 @@ type stored struct {
 }
 
 // newVault starts a server on a UNIX-domain socket, or on TCP with an empty path.
-func newVault(path string, seed uint64, plan func(*rand.Rand) faults) (*vault, error) {
+func newVault(path string, seed uint64, plan func(*rand.Rand) faults, sum *tally) (*vault, error) {
 	network, address := "unix", path
 	if path == "" {
 		network, address = "tcp", "127.0.0.1:0"
@@ -53,6 +53,7 @@ func newVault(path string, seed uint64, plan func(*rand.Rand) faults) (*vault, e
 		listener: l,
 		rnd:      rand.New(rand.NewPCG(seed, 1)),
 		plan:     plan,
+		tally:    sum,
 		messages: make(map[string]string),
 		copies:   make(map[string][]*stored),
 		open:     make(map[net.Conn]bool),
