@@ -286,7 +286,8 @@ func (l *Lab) Log() []LogLine { return l.postlog.all() }
 func (l *Lab) Grep(texts ...string) []LogLine { return grep(l.Log(), texts...) }
 
 // Records returns the requests that the stand-in services have got so far, in
-// the order of their arrival.
+// the order of the agent's doing. Requests that an agent does not wait for may be
+// missing until Retire.
 func (l *Lab) Records() []Record { return l.services.recorded() }
 
 // Processes returns what master(8) would have got to know about the agent's
@@ -305,8 +306,9 @@ func (l *Lab) Reload() error { return l.master.newGeneration() }
 const settleTime = 5 * time.Second
 
 // Retire waits a little until every process has said AVAIL, closes the status
-// connection and waits until they are gone: the quiet end, for a look at the
-// exit status of idle processes. No process is started after it.
+// connection and waits until they are gone and the services have read all that
+// they sent: the quiet end, for a look at the exit status of idle processes. No
+// process is started after it.
 func (l *Lab) Retire(ctx context.Context) error {
 	l.master.settle(settleTime)
 	if err := l.Reload(); err != nil {
@@ -314,6 +316,9 @@ func (l *Lab) Retire(ctx context.Context) error {
 	}
 	if !l.master.waitGone(ctx) {
 		return fmt.Errorf("wait for processes to end: %w", ctx.Err())
+	}
+	if !l.services.waitIdle(ctx) {
+		return fmt.Errorf("wait for the end of connections to services: %w", ctx.Err())
 	}
 	return nil
 }

@@ -1,13 +1,14 @@
 package lab
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ type Record struct {
 	How     Behaviour   // of the service, for this request
 	Attrs   []attr.Pair // in the order of arrival; empty for cleanup
 	Mail    *Posted     // for cleanup: the mail that was posted
+
+	place int // among the records, see services.place
 }
 
 // Get returns the value of the first attribute of that name, or "".
@@ -83,7 +86,9 @@ type services struct {
 
 	mu        sync.Mutex
 	records   []Record
+	lastPlace int
 	conns     map[net.Conn]bool
+	changed   chan struct{} // closed and replaced when a connection ends
 	closed    bool
 	behaviour map[string]Behaviour
 	places    map[string]string // paths of the sockets, by service
@@ -92,7 +97,7 @@ type services struct {
 // newServices starts the stand-ins.
 func newServices(l *Lab) (*services, error) {
 	s := &services{
-		lab: l, conns: make(map[net.Conn]bool),
+		lab: l, conns: make(map[net.Conn]bool), changed: make(chan struct{}),
 		behaviour: make(map[string]Behaviour), places: make(map[string]string),
 	}
 	err := s.listen("public", "cleanup", s.cleanup)
@@ -202,11 +207,32 @@ func (s *services) remove(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// waitIdle waits until all clients are gone and what they sent is recorded, or
+// until ctx ends; it tells which.
+func (s *services) waitIdle(ctx context.Context) bool {
+	for {
+		s.mu.Lock()
+		open, changed := len(s.conns), s.changed
+		s.mu.Unlock()
+		if open == 0 {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // answer serves one client of a request and answer service.
 func (s *services) answer(c net.Conn, svc service) {
 	rude := s.how(svc.name) == BadHello
+	place := s.place()
 	if s.lab.opts.dialect().greets {
 		hello := svc.hello
 		if rude {
@@ -221,7 +247,8 @@ func (s *services) answer(c net.Conn, svc service) {
 		attrs, err := in.All()
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-				s.record(Record{Service: svc.name, Attrs: append(attrs, attr.Pair{Name: "BROKEN", Value: err.Error()})})
+				s.record(Record{Service: svc.name, place: place,
+					Attrs: append(attrs, attr.Pair{Name: "BROKEN", Value: err.Error()})})
 			}
 			return
 		}
@@ -229,7 +256,10 @@ func (s *services) answer(c net.Conn, svc service) {
 		if how == Missing || how == BadHello && !rude { // it was not when the client came
 			how = Works
 		}
-		rec := Record{Service: svc.name, How: how, Attrs: attrs}
+		if !rude {
+			place = s.place()
+		}
+		rec := Record{Service: svc.name, How: how, Attrs: attrs, place: place}
 		s.record(rec)
 		switch how {
 		case Slow:
@@ -289,12 +319,28 @@ func (s *services) rewrite(address string) string {
 	return address + "@" + Hostname
 }
 
-// record keeps one record.
+// place returns the place of a record that may come later. Records are to be in
+// the order in which the client acts, so the place is taken at a moment when the
+// client waits for the service: before the answer to the request or, where the
+// client may be off to another service before its request is read, before the
+// greeting.
+func (s *services) place() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastPlace++
+	return s.lastPlace
+}
+
+// record keeps one record, at its place.
 func (s *services) record(r Record) {
 	r.At = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.records = append(s.records, r)
+	i := len(s.records)
+	for i > 0 && s.records[i-1].place > r.place {
+		i--
+	}
+	s.records = slices.Insert(s.records, i, r)
 }
 
 // recorded returns a copy of all records.
@@ -318,106 +364,4 @@ func (s *services) close() error {
 	s.wg.Wait()
 	s.cache.clear(true)
 	return nil
-}
-
-// A Posted is a mail that the agent posted through cleanup(8).
-type Posted struct {
-	Flags   int
-	Records []PostedRecord
-	Problem string // what broke the posting off; "" for a complete one
-}
-
-// A PostedRecord is one record of a posted mail.
-type PostedRecord struct {
-	Type byte
-	Data string
-}
-
-// cleanup serves one client of the cleanup service (wire.md 7.8).
-func (s *services) cleanup(c net.Conn) {
-	how := s.how("cleanup")
-	hello := new(attr.List)
-	if s.lab.opts.dialect().greets {
-		hello.String(attr.Protocol, "cleanup_protocol")
-	}
-	if hello.String("queue_id", postedID).Send(c) != nil {
-		return
-	}
-	br := bufio.NewReader(c)
-	in := attr.NewReader(br, attr.Limits{})
-	mail := &Posted{Flags: in.Int("flags")}
-	if err := in.End(); err != nil {
-		if !errors.Is(err, io.EOF) {
-			mail.Problem = err.Error()
-			s.record(Record{Service: "cleanup", Mail: mail})
-		}
-		return
-	}
-	if err := mail.read(br); err != nil {
-		mail.Problem = err.Error()
-	}
-	s.record(Record{Service: "cleanup", Mail: mail})
-	status := 0
-	switch {
-	case how == HangsUp || mail.Problem != "":
-		return
-	case how == Fails:
-		status = 1
-	}
-	_ = new(attr.List).Int(attr.Status, status).String("reason", "").Send(c)
-}
-
-// postedID is the queue ID that the cleanup stand-in hands out.
-const postedID = "C0FFEE0001"
-
-// maxPosted bounds the number of records of a posted mail and maxRecord the
-// size of each.
-const (
-	maxPosted = 100_000
-	maxRecord = 1 << 20
-)
-
-// read reads records up to the end record.
-func (p *Posted) read(r *bufio.Reader) error {
-	for len(p.Records) < maxPosted {
-		rec, err := readPosted(r)
-		if err != nil {
-			return fmt.Errorf("read record: %w", err)
-		}
-		p.Records = append(p.Records, rec)
-		if rec.Type == 'E' {
-			return nil
-		}
-	}
-	return errors.New("read record: too many")
-}
-
-// readPosted reads one record: type, length in base 128, data.
-func readPosted(r *bufio.Reader) (PostedRecord, error) {
-	kind, err := r.ReadByte()
-	if err != nil {
-		return PostedRecord{}, err
-	}
-	size := 0
-	for shift := 0; ; shift += 7 {
-		b, err := r.ReadByte()
-		if err != nil {
-			return PostedRecord{}, err
-		}
-		size |= int(b&0x7f) << shift
-		if b&0x80 == 0 {
-			break
-		}
-		if shift > 14 {
-			return PostedRecord{}, errors.New("length out of range")
-		}
-	}
-	if size > maxRecord {
-		return PostedRecord{}, errors.New("length out of range")
-	}
-	data := make([]byte, size)
-	if _, err := io.ReadFull(r, data); err != nil {
-		return PostedRecord{}, err
-	}
-	return PostedRecord{Type: kind, Data: string(data)}, nil
 }

@@ -1,11 +1,14 @@
 package lab_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"postlmtp/internal/attr"
 	"postlmtp/internal/lab"
@@ -206,5 +209,54 @@ func TestBehave(t *testing.T) {
 	}
 	if len(l.Log()) != 0 {
 		t.Error("somebody logged")
+	}
+}
+
+// Records are in the order of what the clients did, also where one of them went
+// on to another service before its request was read. A verify service that asks
+// twice on one connection has each request at its own place.
+func TestServicesOrder(t *testing.T) {
+	l := newLab(t, "deliver", lab.Options{Behaviour: map[string]lab.Behaviour{"bounce": lab.BadHello}})
+	dial := func(service string) (net.Conn, *attr.Reader) {
+		c, err := net.Dial("unix", filepath.Join(l.QueueDirectory(), service))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := attr.NewReader(c, attr.Limits{})
+		if _, err := in.All(); err != nil {
+			t.Fatal(err)
+		}
+		return c, in
+	}
+	send := func(c net.Conn, in *attr.Reader) {
+		if err := new(attr.List).String("request", "update").Send(c); err != nil {
+			t.Fatal(err)
+		}
+		if in == nil {
+			c.Close()
+		} else if _, err := in.All(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify, verifyIn := dial("private/verify")
+	send(verify, verifyIn)
+	bounce, _ := dial("private/bounce")
+	deferred, deferredIn := dial("private/defer")
+	send(deferred, deferredIn)
+	send(verify, verifyIn)
+	send(bounce, nil)
+	deferred.Close()
+	verify.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := l.Retire(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range l.Records() {
+		got = append(got, r.Service)
+	}
+	if want := []string{"verify", "bounce", "defer", "verify"}; !slices.Equal(got, want) {
+		t.Errorf("order %v, want %v", got, want)
 	}
 }
