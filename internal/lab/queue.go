@@ -62,7 +62,7 @@ func (l *Lab) Queue(msg Message) (*request.Request, error) {
 		msg.ID = fmt.Sprintf("1ABC0%06X", l.files.serial)
 	}
 	l.files.mu.Unlock()
-	data, layout, err := buildFile(&msg, now)
+	data, layout, err := buildFile(&msg, arrival(now))
 	if err == nil {
 		err = l.writeFile(msg.ID, data, layout.Recipients)
 	}
@@ -85,6 +85,13 @@ func (l *Lab) Queue(msg Message) (*request.Request, error) {
 		req.Recipients[i].Offset = layout.Recipients[i]
 	}
 	return req, nil
+}
+
+// arrival returns a time close to now that takes as many digits in a queue file
+// as any other such time, so that the offsets in the file, which get logged, are
+// always the same.
+func arrival(now time.Time) time.Time {
+	return now.Truncate(time.Second).Add(-time.Microsecond)
 }
 
 // writeFile writes a queue file and remembers what it was like.
