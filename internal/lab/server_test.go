@@ -146,3 +146,37 @@ func FuzzParseScript(f *testing.F) {
 		}
 	})
 }
+
+// What a client sends before it goes away without waiting for replies is in the
+// dialog.
+func TestServerClientGone(t *testing.T) {
+	script, err := lab.ParseScript("on connect\n220 x\nwait 20ms\n220 late\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t, "deliver", lab.Options{})
+	srv, err := l.Serve("s", script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", filepath.Join(l.QueueDirectory(), "public/s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, len("220 x\r\n"))); err != nil {
+		t.Fatal(err)
+	}
+	const sent = "LHLO a\r\nNOOP\r\nQUIT\r\nrest"
+	if _, err := io.WriteString(c, sent); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	srv.WaitIdle(t.Context().Done())
+	d := srv.Dialogs()[0]
+	if got := string(d.Received()); got != sent {
+		t.Errorf("received %q, want %q", got, sent)
+	}
+	if last := d.Events[len(d.Events)-1]; last.Kind != lab.End || string(last.Data) != "broken off by client" {
+		t.Errorf("last event %c %q", last.Kind, last.Data)
+	}
+}

@@ -29,6 +29,7 @@ type session struct {
 	goAhead  bool   // a 3xx reply was sent in the current block
 	partial  string // of a reply that comes in pieces
 	ended    bool
+	lost     error // what made a reply not reach the client
 }
 
 func newSession(s *Server, c net.Conn, d *Dialog) *session {
@@ -57,6 +58,25 @@ func (s *session) run() {
 		s.keepBooks(command)
 		if isVerb(command, "DATA") && s.goAhead && !s.ended {
 			s.body()
+		}
+	}
+	if s.lost != nil {
+		s.drain()
+		s.server.note(s.dialog, End, []byte(reason(s.lost)))
+	}
+}
+
+// drain reads what a client sent before it went away without waiting for a
+// reply. Whether the reply or the end of the client comes first is a matter of
+// chance, and the dialog is to be the same.
+func (s *session) drain() {
+	for {
+		line, err := s.in.ReadSlice('\n')
+		if len(line) > 0 && !s.server.script.Forget {
+			s.server.note(s.dialog, Got, line)
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
 		}
 	}
 }
@@ -142,7 +162,7 @@ func (s *session) body() {
 			s.server.note(s.dialog, Got, piece[:cut])
 			s.event(onBody + strconv.Itoa(marks[0]))
 			marks = marks[1:]
-			if s.ended {
+			if s.ended && s.lost == nil {
 				return
 			}
 			s.server.note(s.dialog, Got, piece[cut:])
@@ -280,11 +300,11 @@ func (s *session) sendText(text string) {
 	s.send([]byte(text))
 }
 
-// send writes bytes as they are.
+// send writes bytes as they are. If the client is gone, run ends the session.
 func (s *session) send(data []byte) {
 	s.server.note(s.dialog, Sent, data)
-	if _, err := s.conn.Write(data); err != nil {
-		s.end(err)
+	if _, err := s.conn.Write(data); err != nil && !s.ended {
+		s.ended, s.lost = true, err
 	}
 }
 
@@ -352,17 +372,19 @@ func (s *session) stall() {
 }
 
 // end records that the connection is over for a reason of the client's.
-func (s *session) end(err error) {
-	what := "closed by client"
+func (s *session) end(err error) { s.stop(reason(err)) }
+
+// reason says in words why reading or writing failed.
+func reason(err error) string {
 	switch {
 	case errors.Is(err, net.ErrClosed):
-		what = "closed by lab"
+		return "closed by lab"
 	case errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE):
-		what = "broken off by client"
+		return "broken off by client"
 	case !errors.Is(err, io.EOF):
-		what = "broken: " + err.Error()
+		return "broken: " + err.Error()
 	}
-	s.stop(what)
+	return "closed by client"
 }
 
 // stop records the end of the session.
