@@ -43,7 +43,9 @@ func buildTool(t *testing.T) string {
 		}
 		return path
 	}
-	if out, err := exec.Command("go", "build", "-o", path, "postlmtp/cmd/postlmtp").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", path, "postlmtp/cmd/postlmtp")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return path
