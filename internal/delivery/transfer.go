@@ -53,6 +53,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) (stale bool,
 	}
 	if err != nil && s.pooled() && x.untouched(err) {
 		j.watch.Stale()
+		x.logUnconfirmed(err) // all of a flight of postlmtp_chunking may have arrived
 		j.d.drop(s)
 		delete(j.used, s.endpoint)
 		return true, nil
