@@ -44,17 +44,23 @@ type probeOptions struct {
 
 func probeFlags(o *probeOptions) *pflag.FlagSet {
 	flags := newFlags("probe")
-	dirFlag(flags, &o.dir)
-	flags.StringVar(&o.service, "service", "", "the service in master.cf whose settings count `NAME` (default: the first that runs postlmtp-lmtp, or else lmtp)")
 	flags.StringVar(&o.from, "from", "", "the envelope sender `ADDRESS` (default: the null sender)")
 	flags.StringVar(&o.send, "send", "", "deliver the message in `FILE` to every RECIPIENT")
-	flags.BoolVar(&o.asDaemon, "as-daemon", false, "become mail_owner in the chroot jail of the service; needs root")
 	flags.BoolVar(&o.all, "all", false, "visit every address, not just the first that works")
+	o.visit(flags, 2*time.Minute)
+	return flags
+}
+
+// visit adds the options of every command that goes the way of a delivery, and
+// how long it may take.
+func (o *probeOptions) visit(flags *pflag.FlagSet, limit time.Duration) {
+	dirFlag(flags, &o.dir)
+	flags.StringVar(&o.service, "service", "", "the service in master.cf whose settings count `NAME` (default: the first that runs postlmtp-lmtp, or else lmtp)")
+	flags.BoolVar(&o.asDaemon, "as-daemon", false, "become mail_owner in the chroot jail of the service; needs root")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "no dialog, only steps")
 	flags.BoolVar(&o.json, "json", false, "print one JSON object")
-	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "give up after `TIME`, such as 30s")
+	flags.DurationVar(&o.timeout, "timeout", limit, "give up after `TIME`, such as 30s")
 	colorFlag(flags, &o.color)
-	return flags
 }
 
 // probeCommand is postlmtp probe.

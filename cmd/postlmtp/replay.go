@@ -48,13 +48,7 @@ func replayFlags(o *replayOptions) *pflag.FlagSet {
 	flags := newFlags("replay")
 	flags.StringVar(&o.to, "to", "", "where the copy goes `DESTINATION`")
 	flags.StringArrayVar(&o.recipients, "recipient", nil, "deliver to `ADDRESS` instead of the recipients of the file; may be repeated")
-	dirFlag(flags, &o.dir)
-	flags.StringVar(&o.service, "service", "", "the service in master.cf whose settings count `NAME` (default: the first that runs postlmtp-lmtp, or else lmtp)")
-	flags.BoolVar(&o.asDaemon, "as-daemon", false, "become mail_owner in the chroot jail of the service; needs root")
-	flags.BoolVarP(&o.quiet, "quiet", "q", false, "no dialog, only steps")
-	flags.BoolVar(&o.json, "json", false, "print one JSON object")
-	flags.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after `TIME`, such as 30s")
-	colorFlag(flags, &o.color)
+	o.visit(flags, 15*time.Minute)
 	return flags
 }
 
