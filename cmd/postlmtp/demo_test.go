@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"postlmtp/internal/attr"
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/program"
 )
 
 // TestDemo runs the whole demo with our daemon, or with the agent that the
@@ -18,11 +17,9 @@ import (
 func TestDemo(t *testing.T) {
 	agent := os.Getenv("POSTLMTP_AGENT")
 	if agent == "" {
-		agent = filepath.Join(t.TempDir(), "lmtp")
-		cmd := exec.Command("go", "build", "-o", agent, "postlmtp/cmd/lmtp")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build cmd/lmtp: %v\n%s", err, out)
+		var err error
+		if agent, err = program.Build(t.TempDir(), "lmtp"); err != nil {
+			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), demoTime)

@@ -2,10 +2,10 @@ package bench
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"postlmtp/internal/lab/program"
 )
 
 // ourBinary builds our daemon, or takes what the environment names.
@@ -14,11 +14,9 @@ func ourBinary(t *testing.T) string {
 	if agent := os.Getenv("POSTLMTP_AGENT"); agent != "" {
 		return agent
 	}
-	path := filepath.Join(t.TempDir(), "lmtp")
-	cmd := exec.Command("go", "build", "-o", path, "postlmtp/cmd/lmtp")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build cmd/lmtp: %v\n%s", err, out)
+	path, err := program.Build(t.TempDir(), "lmtp")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

@@ -3,10 +3,11 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"postlmtp/internal/lab/program"
 )
 
 // tool runs the tool of this tree on the instance, and returns what it prints.
@@ -43,10 +44,8 @@ func buildTool(t *testing.T) string {
 		}
 		return path
 	}
-	build := exec.Command("go", "build", "-o", path, "postlmtp/cmd/postlmtp")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	if _, err := program.Build(dir, "postlmtp"); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

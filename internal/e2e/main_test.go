@@ -3,12 +3,13 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"postlmtp/internal/lab/program"
 )
 
 func TestMain(m *testing.M) {
@@ -77,13 +78,7 @@ func build() (string, error) {
 		return "", err
 	}
 	buildDir = dir
-	path := filepath.Join(dir, "lmtp")
-	cmd := exec.Command("go", "build", "-o", path, "postlmtp/cmd/lmtp")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build postlmtp/cmd/lmtp: %v\n%s", err, out)
-	}
-	return path, nil
+	return program.Build(dir, "lmtp")
 }
 
 // need stops a test that this machine cannot run: loudly, and with CI=true as

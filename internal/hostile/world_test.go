@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,13 +14,14 @@ import (
 	"unicode"
 
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/program"
 	"postlmtp/internal/request"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir := filepath.Dir(built.path); built.path != "" {
-		os.RemoveAll(dir)
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
 	}
 	os.Exit(code)
 }
@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 // built is the daemon as it is shipped, made once.
 var built struct {
 	once sync.Once
+	dir  string
 	path string
 	err  error
 }
@@ -41,12 +42,8 @@ func daemon(t *testing.T) string {
 			built.err = err
 			return
 		}
-		built.path = filepath.Join(dir, "lmtp")
-		build := exec.Command("go", "build", "-o", built.path, "postlmtp/cmd/lmtp")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("%w\n%s", err, out)
-		}
+		built.dir = dir
+		built.path, built.err = program.Build(dir, "lmtp")
 	})
 	if built.err != nil {
 		t.Fatal(built.err)

@@ -2,19 +2,22 @@ package install
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"postlmtp/internal/lab/program"
 )
 
 func TestInspect(t *testing.T) {
 	dir := t.TempDir()
 	daemon := filepath.Join(dir, "postlmtp-lmtp")
-	cmd := exec.Command("go", "build", "-o", daemon, "postlmtp/cmd/lmtp")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	built, err := program.Build(dir, "lmtp")
+	if err == nil {
+		err = os.Rename(built, daemon)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	const master = `lmtp unix - - n - - lmtp
 ours unix - - n - - postlmtp-lmtp flags=R

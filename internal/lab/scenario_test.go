@@ -5,13 +5,12 @@ import (
 	"debug/buildinfo"
 	"flag"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
+	"postlmtp/internal/lab/program"
 	"postlmtp/internal/lab/scenario"
 )
 
@@ -96,11 +95,9 @@ func theAgent(t *testing.T) (path string, ours bool) {
 		_, err := buildinfo.ReadFile(path) // ours is the one that is written in Go
 		return path, err == nil
 	}
-	path = filepath.Join(t.TempDir(), "lmtp")
-	cmd := exec.Command("go", "build", "-o", path, "postlmtp/cmd/lmtp")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build cmd/lmtp: %v\n%s", err, strings.TrimSpace(string(out)))
+	path, err := program.Build(t.TempDir(), "lmtp")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path, true
 }

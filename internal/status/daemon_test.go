@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -19,17 +18,16 @@ import (
 	"github.com/prometheus/common/model"
 
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/program"
 	"postlmtp/internal/request"
 )
 
 // daemon builds the daemon.
 func daemon(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "lmtp")
-	cmd := exec.Command("go", "build", "-o", path, "postlmtp/cmd/lmtp")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build cmd/lmtp: %v\n%s", err, strings.TrimSpace(string(out)))
+	path, err := program.Build(t.TempDir(), "lmtp")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

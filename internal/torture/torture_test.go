@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/program"
 	"postlmtp/internal/request"
 )
 
@@ -35,13 +35,7 @@ func number(t *testing.T, name string, def uint64) uint64 {
 
 // buildAgent builds the daemon once for all tests. TestMain removes it.
 var buildAgent = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(buildDir(), "lmtp")
-	build := exec.Command("go", "build", "-o", path, "postlmtp/cmd/lmtp")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build postlmtp/cmd/lmtp: %v\n%s", err, out)
-	}
-	return path, nil
+	return program.Build(buildDir(), "lmtp")
 })
 
 var buildDir = sync.OnceValue(func() string {
