@@ -17,6 +17,7 @@ import (
 type vault struct {
 	listener net.Listener
 	tally    *tally
+	before   func(reply string) // nil, or called before each reply; set before the first connection
 
 	mu       sync.Mutex
 	rnd      *rand.Rand
@@ -155,6 +156,9 @@ func (d *dialog) say(text string) bool {
 		time.Sleep(stallTime)
 	}
 	d.replies++
+	if d.v.before != nil {
+		d.v.before(text)
+	}
 	if _, err := d.conn.Write([]byte(text + "\r\n")); err != nil {
 		d.dead = true
 	}
