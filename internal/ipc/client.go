@@ -86,7 +86,7 @@ func (c *Client) Ask(ctx context.Context, cmd *Command, read Answer) (err error)
 
 // late says whether no time is left for another attempt.
 func late(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)
+	return ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // try has the command answered on one connection, and keeps that if it can be
@@ -101,18 +101,21 @@ func (c *Client) try(ctx context.Context, k *kept, cmd *Command, read Answer) er
 	return nil
 }
 
-// take returns the idle connection that was used last, or nil.
+// take returns the idle connection that was used last, or nil. Those that are no
+// longer in step with the service are closed.
 func (c *Client) take() *kept {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := len(c.idle)
-	if n == 0 {
-		return nil
+	for n := len(c.idle) - 1; n >= 0; n-- {
+		k := c.idle[n]
+		c.idle = c.idle[:n]
+		k.expire.Stop() // fired already: drop finds nothing to close
+		if k.quiet() {
+			return k
+		}
+		k.Close()
 	}
-	k := c.idle[n-1]
-	c.idle = c.idle[:n-1]
-	k.expire.Stop() // fired already: drop finds nothing to close
-	return k
+	return nil
 }
 
 // keep puts a connection aside for the next command.

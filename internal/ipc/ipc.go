@@ -25,6 +25,7 @@
 package ipc
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"postlmtp/internal/attr"
 )
@@ -150,8 +153,14 @@ func readStatus(status *int) Answer {
 type conn struct {
 	net.Conn
 	svc  Service
-	in   *attr.Reader
-	last bool // the service wants no more on this connection
+	src  *bufio.Reader
+	in   *attr.Reader // of src
+	last bool         // the service wants no more on this connection
+}
+
+func newConn(c net.Conn, svc Service) *conn {
+	src := bufio.NewReader(c)
+	return &conn{Conn: c, svc: svc, src: src, in: attr.NewReader(src, attr.Limits{})}
 }
 
 // Pauses between attempts to connect to a socket with a full queue.
@@ -167,12 +176,15 @@ func dial(ctx context.Context, svc Service, timeout time.Duration) (*conn, error
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		c, err := d.DialContext(ctx, "unix", svc.path())
 		if err == nil {
-			return &conn{Conn: c, svc: svc, in: attr.NewReader(c, attr.Limits{})}, nil
+			return newConn(c, svc), nil
 		}
 		// A non-blocking connect does not wait for room in the queue of
 		// connections, it fails (connect(2), EAGAIN).
-		if !errors.Is(err, syscall.EAGAIN) || !sleep(ctx, pause) {
+		if !errors.Is(err, syscall.EAGAIN) {
 			return nil, &Error{svc, Connect, err}
+		}
+		if !sleep(ctx, pause) {
+			return nil, &Error{svc, Connect, context.Cause(ctx)}
 		}
 	}
 }
@@ -201,6 +213,28 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, cmd *Command
 		return c.failed(ctx, Read, err)
 	}
 	return nil
+}
+
+// quiet says that the service has neither said anything since its last answer
+// nor closed the connection. What it says unasked would be taken for the answer
+// to the next command.
+func (c *conn) quiet() bool {
+	if c.src.Buffered() > 0 {
+		return false
+	}
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var waits error
+	err = raw.Control(func(fd uintptr) {
+		_, _, waits = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return err == nil && errors.Is(waits, unix.EAGAIN)
 }
 
 // expect checks the name of the protocol that a service greets with.

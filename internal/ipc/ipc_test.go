@@ -19,9 +19,10 @@ import (
 
 // A script is what a fake server does on one connection.
 type script struct {
-	greeting string   // protocol to greet with; empty: none
-	answers  []string // one for each command, as it goes over the wire; then the server closes
-	stall    bool     // after the answers wait for the client to close
+	greeting string      // protocol to greet with; empty: none
+	answers  []string    // one for each command, as it goes over the wire; then the server closes
+	unasked  chan string // what to say after the answers; then it says so itself
+	stall    bool        // after the answers wait for the client to close
 }
 
 func nul(s string) string { return strings.ReplaceAll(s, "␀", "\x00") }
@@ -85,6 +86,10 @@ func (s *server) play(c net.Conn, sc script) {
 		s.commands = append(s.commands, pairs[0].Value)
 		s.mu.Unlock()
 		c.Write([]byte(nul(answer)))
+	}
+	if sc.unasked != nil {
+		c.Write([]byte(nul(<-sc.unasked)))
+		sc.unasked <- ""
 	}
 	if sc.stall {
 		in.All() // a command that gets no answer, or the end
@@ -207,7 +212,13 @@ func TestFullQueue(t *testing.T) {
 	if _, err := net.Dial("unix", svc.path()); !errors.Is(err, syscall.EAGAIN) {
 		t.Fatalf("the queue of connections is not full: %v", err)
 	}
-	if _, err := Call(t.Context(), svc, 20*time.Millisecond, command("x")); !errors.Is(err, syscall.EAGAIN) {
+	if _, err := Call(t.Context(), svc, 20*time.Millisecond, command("x")); err == nil || err.Error() != "connect to private/bounce: Connection timed out" {
+		t.Errorf("full for ever: %v", err)
+	}
+	// A time limit that was reached is not waited for again.
+	c := newTestClient(t, svc, 20*time.Millisecond)
+	c.pause = time.Hour
+	if _, err := c.Call(t.Context(), command("x")); err == nil || err.Error() != "connect to private/bounce: Connection timed out" {
 		t.Errorf("full for ever: %v", err)
 	}
 
@@ -267,6 +278,33 @@ func TestClientStale(t *testing.T) {
 	}
 }
 
+// TestClientUnasked: an answer that nobody asked for is not the answer to the
+// next command, whether it came with the one before or later.
+func TestClientUnasked(t *testing.T) {
+	refused := script{answers: []string{"status␀3␀␀"}, stall: true}
+	for name, first := range map[string]script{
+		"at once":      {answers: []string{ok + ok}, stall: true},
+		"half of one":  {answers: []string{ok + "sta"}, stall: true},
+		"some time on": {answers: []string{ok}, unasked: make(chan string), stall: true},
+	} {
+		s := serve(t, first, refused)
+		c := newTestClient(t, s.svc, time.Minute)
+		if status, err := c.Call(t.Context(), command("x")); status != 0 || err != nil {
+			t.Errorf("%s: %d, %v", name, status, err)
+		}
+		if first.unasked != nil {
+			first.unasked <- ok
+			<-first.unasked
+		}
+		if status, err := c.Call(t.Context(), command("y")); status != 3 || err != nil {
+			t.Errorf("%s: the second command has the answer %d, %v", name, status, err)
+		}
+		if conns, commands := s.seen(); conns != 2 || commands != "x y" {
+			t.Errorf("%s: %d connections, commands %q", name, conns, commands)
+		}
+	}
+}
+
 // TestClientRepeats: a server that does not answer gets a bounded number of
 // attempts, and one that comes back within them is enough.
 func TestClientRepeats(t *testing.T) {
@@ -316,7 +354,7 @@ func TestClientIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClient(Service{}, Settings{Timeout: time.Minute, Idle: 5 * time.Second, TTL: 12 * time.Second})
 		end, far := net.Pipe()
-		k := &kept{conn: &conn{Conn: end}, born: time.Now()}
+		k := &kept{conn: newConn(end, Service{}), born: time.Now()}
 		for range 2 { // used every 4 s it stays
 			c.keep(k)
 			time.Sleep(4 * time.Second)
@@ -335,7 +373,7 @@ func TestClientIdle(t *testing.T) {
 		}
 
 		end, far = net.Pipe()
-		c.keep(&kept{conn: &conn{Conn: end}, born: time.Now().Add(-12 * time.Second)})
+		c.keep(&kept{conn: newConn(end, Service{}), born: time.Now().Add(-12 * time.Second)})
 		if _, err := far.Read(make([]byte, 1)); err != io.EOF || c.take() != nil {
 			t.Errorf("a connection older than ipc_ttl is kept: %v", err)
 		}
