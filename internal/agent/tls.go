@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"postlmtp/internal/address"
 	"postlmtp/internal/config"
 	"postlmtp/internal/delivery"
 	"postlmtp/internal/dns"
@@ -75,7 +76,8 @@ func (s *settings) policyOptions(log *maillog.Logger) tlspolicy.Options {
 		NullCipherList: s.TLS.NullCipherList, LowCipherList: s.TLS.LowCipherList,
 		ExportCipherList: s.TLS.ExportCipherList, Curves: s.TLS.EECDHAutoCurves,
 		DANEDigests: s.TLS.DANEDigests, ServerName: s.LMTP.TLSServerName, LogLevel: s.LMTP.TLSLogLevel,
-		RequireTLSPolicy: s.LMTP.RequireTLSPolicy, UTF8: s.SMTPUTF8Enable, Log: log,
+		RequireTLSPolicy: s.LMTP.RequireTLSPolicy, UTF8: s.SMTPUTF8Enable,
+		IDNA: address.IDNA{Compat2003: s.EnableIDNA2003Compatibility}, Log: log,
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -161,25 +163,55 @@ func (e *Engine) supported(rr dns.Record) (tlsa, bool) {
 	return r, what == ""
 }
 
-// usable tells whether a record makes sense.
-func (r tlsa) usable() bool {
+// usable tells whether a record makes sense. Preference is tls_dane_digests:
+// a digest that is not in it does not count.
+func (r tlsa) usable(preference string) bool {
 	if r.Selector > selectorSPKI {
 		return false
 	}
+	_, listed := r.rank(preference)
 	switch r.Matching {
 	case matchFull:
 		if r.Selector == selectorCert {
-			_, err := x509.ParseCertificate([]byte(r.Data))
-			return err == nil
+			return isStructure(r.Data, &certificateShape{})
 		}
-		_, err := x509.ParsePKIXPublicKey([]byte(r.Data))
-		return err == nil
+		return isStructure(r.Data, &publicKeyShape{})
 	case matchSHA256:
-		return len(r.Data) == sha256.Size
+		return listed && len(r.Data) == sha256.Size
 	case matchSHA512:
-		return len(r.Data) == sha512.Size
+		return listed && len(r.Data) == sha512.Size
 	}
 	return false
+}
+
+// A certificate or key that is whole in a record has to have its structure, and
+// no more: one of a kind that package x509 does not know matches nothing that we
+// can talk to, but it is no reason to take the server for one without records.
+type (
+	certificateShape struct {
+		Body      asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}
+	publicKeyShape struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+)
+
+func isStructure(der string, shape any) bool {
+	rest, err := asn1.Unmarshal([]byte(der), shape)
+	return err == nil && len(rest) == 0
+}
+
+// rank is the place of a record's digest in tls_dane_digests, which has the best
+// first, and whether it is there.
+func (r tlsa) rank(preference string) (place int, listed bool) {
+	names := map[byte][]string{matchSHA256: {"sha256", "sha256=1"}, matchSHA512: {"sha512", "sha512=2"}}
+	place = slices.IndexFunc(splitWords(preference, ", \t\r\n:"), func(word string) bool {
+		return slices.Contains(names[r.Matching], strings.ToLower(word))
+	})
+	return place, place >= 0
 }
 
 // matches tells whether a certificate is the one of the record.
@@ -200,22 +232,18 @@ func (r tlsa) matches(c *x509.Certificate) bool {
 }
 
 // agile leaves out records with a digest where, with the same usage and
-// selector, there is one with a better digest (RFC 7671 section 9;
-// tls_dane_digests has the best first).
+// selector, there is one with a better digest (RFC 7671 section 9). The records
+// are usable.
 func agile(records []tlsa, preference string) []tlsa {
-	rank := func(r tlsa) int {
-		names := map[byte][]string{matchSHA256: {"sha256", "sha256=1"}, matchSHA512: {"sha512", "sha512=2"}}
-		for i, word := range splitWords(preference, ", \t\r\n:") {
-			if slices.Contains(names[r.Matching], strings.ToLower(word)) {
-				return i
-			}
-		}
-		return 1000
+	better := func(a, b tlsa) bool {
+		x, _ := a.rank(preference)
+		y, _ := b.rank(preference)
+		return x < y
 	}
 	var kept []tlsa
 	for _, r := range records {
 		beaten := r.Matching != matchFull && slices.ContainsFunc(records, func(o tlsa) bool {
-			return o.Usage == r.Usage && o.Selector == r.Selector && o.Matching != matchFull && rank(o) < rank(r)
+			return o.Usage == r.Usage && o.Selector == r.Selector && o.Matching != matchFull && better(o, r)
 		})
 		if !beaten {
 			kept = append(kept, r)

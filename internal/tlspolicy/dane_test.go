@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"strings"
 	"testing"
@@ -118,6 +120,42 @@ func TestFindTLSA(t *testing.T) {
 	}
 }
 
+// unknownKey is an Ed448 key (RFC 8410): OpenSSL knows them.
+func unknownKey(t *testing.T) string {
+	der, err := asn1.Marshal(publicKeyShape{
+		Algorithm: pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 3, 101, 113}},
+		Key:       asn1.BitString{Bytes: make([]byte, 57), BitLength: 57 * 8},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(der)
+}
+
+// A digest that tls_dane_digests leaves out does not count, whatever it matches.
+func TestDANEDigests(t *testing.T) {
+	w := newWorld(t)
+	sum, sum2 := sha256.Sum256(w.leaf.cert.Raw), sha512.Sum512(w.leaf.cert.Raw)
+	records := []tlsa{{3, 0, 1, string(sum[:])}, {3, 0, 2, string(sum2[:])}}
+	for _, tc := range []struct {
+		digests string
+		record  int
+		ok      bool
+	}{
+		{"sha512 sha256", 0, true}, {"sha512 sha256", 1, true}, {"SHA256=1, sha512=2", 1, true},
+		{"sha512", 0, false}, {"sha512", 1, true}, {"sha256", 1, false},
+	} {
+		e, _ := newEngine(t, func(o *Options) { o.SecurityLevel, o.DNSSEC, o.DANEDigests = "dane-only", true, tc.digests })
+		p := &Policy{Level: DANEOnly, target: target(), tlsa: records[tc.record : tc.record+1], base: "mx.example.com"}
+		if err := e.complete(p); err != nil {
+			t.Fatal(err)
+		}
+		if r := shake(t, e, p, serve(w.leaf, w.middle)); r.verdict.OK() != tc.ok {
+			t.Errorf("%s, %v: %+v, logged %q", tc.digests, records[tc.record], r.verdict, r.log)
+		}
+	}
+}
+
 func TestDANEHandshake(t *testing.T) {
 	w := newWorld(t)
 	expired := certify(t, nil, nil)
@@ -149,6 +187,8 @@ func TestDANEHandshake(t *testing.T) {
 		{"for its own selector only", []tlsa{{3, 0, 1, sha(leaf.Raw)}, {3, 1, 2, sha2(root.RawSubjectPublicKeyInfo)}}, "", true, DANE},
 		{"broken ones do not count", []tlsa{{3, 1, 1, sha(leaf.RawSubjectPublicKeyInfo)}, {3, 1, 2, "short"}, {3, 2, 1, sha(leaf.Raw)}, {3, 0, 0, "x"}, {3, 1, 7, "x"}}, "", true, DANE},
 		{"all broken", []tlsa{{3, 1, 1, "short"}}, "", true, Encrypt},
+		{"whole, and broken", []tlsa{{3, 1, 0, "\x30\x03\x02\x01\x05"}, {2, 0, 0, string(root.Raw) + "x"}}, "", true, Encrypt},
+		{"whole, of a kind that crypto/x509 does not know", []tlsa{{3, 1, 0, unknownKey(t)}}, "", false, DANE},
 	} {
 		server := serve(w.leaf, w.middle)
 		if strings.Contains(tc.name, "root's key") {

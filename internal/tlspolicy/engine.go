@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"postlmtp/internal/address"
 	"postlmtp/internal/dns"
 	"postlmtp/internal/table"
 )
@@ -57,10 +58,11 @@ type Options struct {
 	RequireTLSPolicy                                 string // lmtp_requiretls_policy
 	Tables                                           *table.Set
 	Names                                            Names
-	DNSSEC                                           bool // lmtp_dns_support_level = dnssec, and DNS is in lmtp_host_lookup
-	DNSSearch                                        bool // lmtp_dns_resolver_options completes names
-	UTF8                                             bool // smtputf8_enable
-	DefaultDigest                                    bool // the digest is md5 because of a low compatibility_level
+	DNSSEC                                           bool         // lmtp_dns_support_level = dnssec, and DNS is in lmtp_host_lookup
+	DNSSearch                                        bool         // lmtp_dns_resolver_options completes names
+	UTF8                                             bool         // smtputf8_enable
+	IDNA                                             address.IDNA // enable_idna2003_compatibility
+	DefaultDigest                                    bool         // the digest is md5 because of a low compatibility_level
 	Log                                              Logger
 	Now                                              func() time.Time // nil: time.Now
 }
@@ -84,7 +86,6 @@ type Engine struct {
 
 	mu       sync.Mutex
 	sessions map[string]tls.ClientSessionCache // by Policy.Identity
-	taFiles  map[string]*anchors               // of tafile attributes
 }
 
 // New reads the files that the settings name. It has to be called before the
@@ -97,7 +98,7 @@ func New(o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Engine{opt: o, sessions: make(map[string]tls.ClientSessionCache), taFiles: make(map[string]*anchors)}
+	e := &Engine{opt: o, sessions: make(map[string]tls.ClientSessionCache)}
 	level, err := globalLevel(&o)
 	if err != nil {
 		return nil, err

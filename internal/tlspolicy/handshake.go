@@ -100,8 +100,9 @@ func (h *Handshake) prepare() {
 		h.prepareFingerprints()
 		return
 	case DANE, DANEOnly:
+		digests := h.engine.opt.DANEDigests
 		for _, r := range p.tlsa {
-			if r.usable() {
+			if r.usable(digests) {
 				h.tlsa = append(h.tlsa, r)
 			} else {
 				log.Warningf("%s: unusable TLSA RR: %v", peer, r)
@@ -109,7 +110,7 @@ func (h *Handshake) prepare() {
 		}
 		switch {
 		case h.tlsa != nil:
-			h.tlsa = agile(h.tlsa, h.engine.opt.DANEDigests)
+			h.tlsa = agile(h.tlsa, digests)
 		case p.Level == DANE:
 			log.Warningf("%s: all TLSA records unusable, fallback to unauthenticated TLS", peer)
 			h.level = Encrypt

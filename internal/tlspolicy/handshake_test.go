@@ -129,6 +129,52 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// An authority vouches for a common name only within its name constraints, as it
+// does for alternative names.
+func TestCommonName(t *testing.T) {
+	root := certify(t, nil, authority("Root"))
+	ca := writePEM(t, "ca.pem", certBlock(root))
+	for _, tc := range []struct {
+		name                string
+		permitted, excluded []string
+		common, alternative string
+		want                string // reason of the refusal
+	}{
+		{name: "free", common: "mx.example.com"},
+		{name: "the alternative name counts", common: "mx.example.com", alternative: "mx.example.org", want: "num=62"},
+		{name: "permitted", permitted: []string{"example.org", "Example.com"}, common: "mx.example.com"},
+		{name: "permitted itself", permitted: []string{"mx.example.com"}, common: "MX.example.com"},
+		{name: "below", permitted: []string{".example.com"}, common: "mx.example.com"},
+		{name: "not permitted", permitted: []string{"example.org"}, common: "mx.example.com", want: "num=47"},
+		{name: "not below", permitted: []string{".mx.example.com"}, common: "mx.example.com", want: "num=47"},
+		{name: "other label", permitted: []string{"ample.com"}, common: "mx.example.com", want: "num=47"},
+		{name: "excluded", excluded: []string{"example.com"}, common: "mx.example.com", want: "num=47"},
+		{name: "another is excluded", excluded: []string{"example.org"}, common: "mx.example.com"},
+		{name: "all are excluded", excluded: []string{""}, common: "mx.example.com", want: "num=47"},
+		{name: "a star, permitted", permitted: []string{"example.com"}, common: "*.example.com"},
+		{name: "a star, not permitted", permitted: []string{"mx.example.com"}, common: "*.example.com", want: "num=47"},
+		{name: "a star may stand for what is excluded", excluded: []string{"mx.example.com"}, common: "*.example.com", want: "num=47"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			middle := certify(t, root, func(c *x509.Certificate) {
+				authority("Middle")(c)
+				c.PermittedDNSDomains, c.ExcludedDNSDomains = tc.permitted, tc.excluded
+			})
+			leaf := certify(t, middle, func(c *x509.Certificate) {
+				c.Subject.CommonName, c.DNSNames = tc.common, nil
+				if tc.alternative != "" {
+					c.DNSNames = []string{tc.alternative}
+				}
+			})
+			e, _ := newEngine(t, func(o *Options) { o.SecurityLevel, o.CAFile = "verify", ca })
+			r := shake(t, e, policyOf(t, e), serve(leaf, middle))
+			if r.verdict.OK() != (tc.want == "") || r.verdict.Trusted != r.verdict.OK() || !strings.Contains(r.log, tc.want) {
+				t.Errorf("%+v, %v, logged %q", r.verdict, r.err, r.log)
+			}
+		})
+	}
+}
+
 // The zero verdict, and that of a handshake that did not come to its end, allow
 // nothing.
 func TestVerdictOfNothing(t *testing.T) {

@@ -66,7 +66,7 @@ func (e *Engine) logFor(ctx context.Context, p *Policy) logMask {
 }
 
 func (e *Engine) peerLogLevel(ctx context.Context, t *Target) (string, bool) {
-	keys := nameKeys(toASCII(t.Host), e.opt.LogLevelParents)
+	keys := nameKeys(toASCII(t.Host, e.opt.IDNA), e.opt.LogLevelParents)
 	addr, err := netip.ParseAddr(t.Address)
 	addressAt := len(keys)
 	if err == nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/net/idna"
+	"postlmtp/internal/address"
 	"postlmtp/internal/dns"
 	"postlmtp/internal/table"
 )
@@ -13,7 +13,7 @@ import (
 // Policy returns the policy for a server. An error is an *[Error] or that of
 // ctx.
 func (e *Engine) Policy(ctx context.Context, t Target) (*Policy, error) {
-	p := &Policy{target: t, Level: e.level, Reuse: e.opt.ConnectionReuse}
+	p := &Policy{target: t, idna: e.opt.IDNA, Level: e.level, Reuse: e.opt.ConnectionReuse}
 	site, err := e.siteLevel(ctx, p)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (e *Engine) siteLevel(ctx context.Context, p *Policy) (Level, error) {
 // for the parent domains of one that is a plain name.
 func (e *Engine) tableLevel(ctx context.Context, p *Policy) (Level, error) {
 	key := p.target.Nexthop
-	parents := validHostname(key, e.opt.UTF8)
+	parents := validHostname(key, e.opt.UTF8, e.opt.IDNA)
 	for {
 		value, found, err := e.opt.PolicyMaps.Find(ctx, key)
 		w := &where{log: e.opt.Log, key: key}
@@ -243,11 +243,9 @@ func splitWords(s, separators string) []string {
 
 // validHostname tells a plain name from an element with brackets or a port,
 // and from a path.
-func validHostname(s string, utf8 bool) bool {
+func validHostname(s string, utf8 bool, names address.IDNA) bool {
 	if utf8 {
-		if a, err := idna.Lookup.ToASCII(s); err == nil {
-			s = a
-		}
+		s = toASCII(s, names)
 	}
 	return dns.ValidName(s)
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"postlmtp/internal/address"
 )
 
 // referenceNames are the names of a match list, with the strategies replaced
@@ -12,26 +14,26 @@ import (
 // that has none, and then nothing matches.
 func (p *Policy) referenceNames(log Logger) []string {
 	if p.Level == DANE || p.Level == DANEOnly {
-		return []string{toASCII(p.base)}
+		return []string{toASCII(p.base, p.idna)}
 	}
 	var names []string
 	for _, word := range p.match {
 		switch strings.ToLower(word) {
 		case "nexthop":
-			word = toASCII(p.target.Domain)
+			word = toASCII(p.target.Domain, p.idna)
 		case "dot-nexthop":
-			word = "." + toASCII(p.target.Domain)
+			word = "." + toASCII(p.target.Domain, p.idna)
 		case "hostname":
-			word = toASCII(p.target.Host)
+			word = toASCII(p.target.Host, p.idna)
 		default:
 			if word == "." {
 				log.Warningf("%s: ignoring invalid match name: \".\"", p.target.peer())
 				continue
 			}
 			if rest, ok := strings.CutPrefix(word, "."); ok {
-				word = "." + toASCII(rest)
+				word = "." + toASCII(rest, p.idna)
 			} else {
-				word = toASCII(word)
+				word = toASCII(word, p.idna)
 			}
 		}
 		if word != "" && word != "." {
@@ -48,13 +50,41 @@ func (p *Policy) referenceNames(log Logger) []string {
 // subject alternative name, or, if that has none, its common name. Postfix has
 // it so through OpenSSL, where RFC 6125 would allow it.
 func certificateNames(c *x509.Certificate) []string {
+	if name := commonName(c); name != "" {
+		return []string{name}
+	}
+	return c.DNSNames
+}
+
+// commonName is the common name of a certificate, if it counts as a host's.
+func commonName(c *x509.Certificate) string {
 	if len(c.DNSNames) > 0 {
-		return c.DNSNames
+		return ""
 	}
-	if c.Subject.CommonName == "" {
-		return nil
+	return c.Subject.CommonName
+}
+
+// permitsCommonName tells whether the authorities of a chain, which begins with
+// the server's certificate, may vouch for its common name. Package x509 holds
+// alternative names to the name constraints (RFC 5280 section 4.2.1.10), but
+// takes a common name for no name of a host.
+func permitsCommonName(chain []*x509.Certificate) bool {
+	name := commonName(chain[0])
+	within := func(domain string) bool {
+		below, only := strings.CutPrefix(domain, ".")
+		return domain == "" || !only && strings.EqualFold(name, domain) || matchName(name, "."+below, false)
 	}
-	return []string{c.Subject.CommonName}
+	for _, c := range chain[1:] {
+		switch {
+		case slices.ContainsFunc(c.ExcludedDNSDomains, within):
+			return false
+		case len(c.ExcludedDNSDomains) > 0 && strings.HasPrefix(name, "*."):
+			return false // some of the names that it stands for may be excluded
+		case len(c.PermittedDNSDomains) > 0 && !slices.ContainsFunc(c.PermittedDNSDomains, within):
+			return false
+		}
+	}
+	return true
 }
 
 // matchedName returns the name of a certificate that one of the reference names
@@ -80,8 +110,10 @@ func matchedName(c *x509.Certificate, references []string, multiLabel bool) (str
 // matchName compares a name of a certificate with a reference name. A star
 // stands for the whole leftmost label, of at least three; with multiLabel for
 // several labels (tls_wildcard_matches_multiple_labels, before Postfix 3.6).
+// Only ASCII letters have two cases in a host name (RFC 4343): a common name
+// with others is no host's, although Unicode folds some of them into ASCII.
 func matchName(name, reference string, multiLabel bool) bool {
-	if name == "" || strings.IndexByte(name, 0) >= 0 {
+	if name == "" || strings.IndexByte(name, 0) >= 0 || !address.IsASCII(name) {
 		return false
 	}
 	if reference[0] == '.' {

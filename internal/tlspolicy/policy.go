@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/net/idna"
+	"postlmtp/internal/address"
 )
 
 // A Target is a server that mail is about to go to.
@@ -41,6 +41,7 @@ type Policy struct {
 	Reuse bool
 
 	target    Target
+	idna      address.IDNA
 	grade     string
 	protocols string
 	exclude   string
@@ -58,7 +59,7 @@ type Policy struct {
 // Plain is the policy of the same server without TLS: for a second attempt
 // after level May failed, and for a socket.
 func (p *Policy) Plain() *Policy {
-	return &Policy{Level: None, target: p.target, fallback: !p.target.socket()}
+	return &Policy{Level: None, target: p.target, idna: p.idna, fallback: !p.target.socket()}
 }
 
 // Fallback tells the policy of a second attempt.
@@ -73,7 +74,7 @@ func (e *Engine) Authorized(p *Policy) bool {
 	if !e.stsPatterns(&p.attr, p.match) {
 		return true
 	}
-	host := toASCII(p.target.Host)
+	host := toASCII(p.target.Host, e.opt.IDNA)
 	if slices.ContainsFunc(p.attr.mxPatterns, func(pattern string) bool { return matchMXPattern(pattern, host) }) {
 		return true
 	}
@@ -105,7 +106,7 @@ func (p *Policy) Identity() string {
 	return fmt.Sprintf("%q", []any{
 		p.Level.String(), p.Reuse, p.target.Nexthop, p.target.Domain, p.target.Host,
 		p.protocols, p.grade, p.exclude, p.sni, p.match, p.anchors.identity(), p.digests,
-		p.tlsa, p.base, p.attr.failure,
+		p.tlsa, p.base, p.attr.failure, p.attr.policyType, p.attr.mxPatterns,
 	})
 }
 
@@ -123,18 +124,13 @@ func (p *Policy) serverName() string {
 	case name == "nexthop":
 		name = p.target.Domain
 	}
-	return toASCII(name)
+	return toASCII(name, p.idna)
 }
 
 // toASCII is a domain in the form of the DNS; text that has none stays.
-func toASCII(name string) string {
-	for i := range len(name) {
-		if name[i] >= 0x80 {
-			if a, err := idna.Lookup.ToASCII(name); err == nil {
-				return a
-			}
-			break
-		}
+func toASCII(name string, names address.IDNA) string {
+	if ascii, err := names.ASCIIDomain(name); err == nil {
+		return ascii
 	}
 	return name
 }

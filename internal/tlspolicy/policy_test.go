@@ -230,6 +230,12 @@ func TestIdentity(t *testing.T) {
 		"may":     of(func(o *Options) { o.SecurityLevel = "may" }, target()),
 		"reuse":   of(func(o *Options) { o.ConnectionReuse = true }, target()),
 		"anchor":  of(func(o *Options) { o.TrustAnchorFile = writePEM(t, "ta.pem", certBlock(ca)) }, target()),
+		"sts": of(func(o *Options) {
+			o.PolicyMaps = maps(t, log, "static:{secure match=hostname policy_type=sts mx_host_pattern=mx.example.com}")
+		}, target()),
+		"other sts": of(func(o *Options) {
+			o.PolicyMaps = maps(t, log, "static:{secure match=hostname policy_type=sts mx_host_pattern=mx.example.org}")
+		}, target()),
 		"failure": of(func(o *Options) {
 			o.PolicyMaps = maps(t, log, "static:{secure policy_type=sts policy_failure=sts-policy-invalid}")
 		}, target()),

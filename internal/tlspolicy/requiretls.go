@@ -67,7 +67,7 @@ func (e *Engine) RequireTLS(ctx context.Context, domain string) Requirement {
 			}
 			return r
 		}
-		if r, found := e.requireFrom(ctx, item.table, toASCII(domain)); found {
+		if r, found := e.requireFrom(ctx, item.table, toASCII(domain, e.opt.IDNA)); found {
 			return r
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"postlmtp/internal/address"
 )
 
 func TestMatchName(t *testing.T) {
@@ -32,6 +34,10 @@ func TestMatchName(t *testing.T) {
 		{"mx.example.com\x00.evil", "mx.example.com", false, false},
 		{"", "mx.example.com", false, false},
 		{"xn--bcher-kva.example", "xn--bcher-kva.example", true, true},
+		{"\u017fmtp.example.com", "smtp.example.com", false, false}, // Unicode folds these into s and k
+		{"smtp.bac\u212aup.example", "smtp.backup.example", false, false},
+		{"*.bac\u212aup.example", "smtp.backup.example", false, false},
+		{"smtp.bac\u212aup.example", ".backup.example", false, false},
 	} {
 		if got := matchName(tc.name, tc.reference, false); got != tc.single {
 			t.Errorf("%q for %q: %v", tc.name, tc.reference, got)
@@ -50,6 +56,15 @@ func TestReferenceNames(t *testing.T) {
 	want := "xn--bcher-kva.example .xn--bcher-kva.example mx.example.org .example.net xn--grn-ioa.example"
 	if got := strings.Join(p.referenceNames(log), " "); got != want || log.take() != "" {
 		t.Errorf("%s", got)
+	}
+	// The names are those that the destination is looked up by.
+	tg.Domain = "straße.example"
+	for compat, want := range map[bool]string{false: "xn--strae-oqa.example", true: "strasse.example"} {
+		names := address.IDNA{Compat2003: compat}
+		q := &Policy{Level: Secure, target: tg, idna: names, match: []string{"nexthop"}, sni: "nexthop"}
+		if got := strings.Join(q.referenceNames(log), " "); got != want || q.serverName() != want {
+			t.Errorf("compatible with IDNA 2003 %t: %s, SNI %s", compat, got, q.serverName())
+		}
 	}
 	p.match = []string{"."}
 	if p.referenceNames(log) != nil || log.take() != "warning: mx.example.com[192.0.2.1]:2424: ignoring invalid match name: \".\"\n"+

@@ -54,6 +54,7 @@ const (
 	noMatch      = "server certificate verification failed for %s: num=65:no matching DANE TLSA records"
 	wrongName    = "server certificate verification failed for %s: num=62:hostname mismatch"
 	wrongAddress = "server certificate verification failed for %s: num=64:IP address mismatch"
+	forbidden    = "server certificate verification failed for %s: num=47:permitted subtree violation"
 )
 
 func (h *Handshake) judgeFingerprint(v *Verdict, leaf *x509.Certificate) {
@@ -123,12 +124,16 @@ func (h *Handshake) judgeChain(v *Verdict, chain []*x509.Certificate, roots *x50
 	// lmtp_tls_scert_verifydepth bounds the certificates between the server's
 	// and the root; Postfix passes one more to OpenSSL.
 	limit := h.engine.opt.VerifyDepth + 1
-	if !slices.ContainsFunc(found, func(c []*x509.Certificate) bool { return len(c)-2 <= limit }) {
+	found = slices.DeleteFunc(found, func(c []*x509.Certificate) bool { return len(c)-2 > limit })
+	if len(found) == 0 {
 		v.reason = fmt.Sprintf("certificate verification failed for %%s: certificate chain longer than limit(%d)", limit)
 		return
 	}
 	v.Trusted = true
 	h.judgeName(v, chain[0])
+	if v.Matched && v.name == commonName(chain[0]) && !isAddress(v.name) && !slices.ContainsFunc(found, permitsCommonName) {
+		v.Trusted, v.Matched, v.name, v.reason = false, false, "", forbidden
+	}
 }
 
 // judgeName looks at the names of a trusted certificate, where that matters.
