@@ -274,11 +274,14 @@ func (t *tlsDialog) accept(state *tls.ConnectionState) error {
 	v := t.handshake.Verdict()
 	s := &t.j.tls.status
 	s.Reach(v.Level, v.OK())
-	if v.OK() {
+	enforced := t.j.tls.require == tlspolicy.RequireEnforce
+	if v.OK() && (v.Matched || !enforced) {
 		return nil
 	}
 	switch {
-	case t.j.tls.require == tlspolicy.RequireEnforce:
+	case enforced:
+		// Also where the policy would do with less, because no TLSA record
+		// makes sense (RFC 8689 section 4.2.1).
 		s.Require(tlspolicy.NoMatch, false)
 		kind := "trusted"
 		if v.Trusted {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"postlmtp/internal/dns"
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/nexthop"
 	"postlmtp/internal/request"
@@ -555,6 +556,46 @@ func TestRequireTLS(t *testing.T) {
 				t.Errorf("MAIL parameters %q", mail)
 			}
 		})
+	}
+}
+
+// tlsaRecords answers every TLSA lookup.
+type tlsaRecords []dns.Record
+
+func (r tlsaRecords) Lookup(context.Context, string, dns.Type, dns.LookupOptions) ([]dns.Record, error) {
+	return r, nil
+}
+
+// signed is a Resolver whose endpoints DNSSEC vouches for.
+type signed struct{ Resolver }
+
+func (r signed) Resolve(ctx context.Context, e nexthop.Element, softBefore bool) ([]nexthop.Endpoint, error) {
+	endpoints, err := r.Resolver.Resolve(ctx, e, softBefore)
+	for i := range endpoints {
+		endpoints[i].Secure, endpoints[i].Canonical = true, endpoints[i].Host
+	}
+	return endpoints, err
+}
+
+// TLSA records without sense leave the level dane with encryption alone, and that
+// is not what REQUIRETLS asks for.
+func TestRequireTLSWithoutProof(t *testing.T) {
+	for policy, want := range map[string]string{
+		"opportunistic+starttls": "sent 2.0.0 tls=dane:encrypt/requiretls:nocertmatch",
+		"enforce":                "bounced 5.7.10 tls=dane:encrypt/!requiretls:nocertmatch",
+	} {
+		w := newSecureWorld(t, func(o *tlspolicy.Options) {
+			o.SecurityLevel, o.RequireTLSPolicy, o.DNSSEC = "dane", policy, true
+			o.Names = tlsaRecords{{Name: "_24._tcp.x", Type: dns.TLSA, Secure: true, Data: []byte("\x03\x01\x01short")}}
+		})
+		s := newSecureServer(t, func(s *secureServer) { s.under = []string{"REQUIRETLS"} })
+		w.opt.Resolver = signed{w.world}
+		w.servers["x"], w.opts = s, request.RequireTLS
+		d := New(w.opt, w)
+		if end, text, _ := w.send(d, "x", 0); end != want || len(s.kept()) > 0 != strings.HasPrefix(want, "sent") {
+			t.Errorf("%s: %s (%s), the server has %q", policy, end, text, s.kept())
+		}
+		d.Close()
 	}
 }
 
