@@ -60,8 +60,8 @@ func (p parked) Close() error {
 // cacheKey is what two deliveries must have in common to share a session. It
 // has everything that the dialog up to MAIL FROM depends on.
 type cacheKey struct {
-	// destination is the element as written, or the path of a socket; empty
-	// in the key of an endpoint.
+	// destination is the whole list of elements as written, or the path of a
+	// socket; empty in the key of an endpoint.
 	destination string
 	// endpoint is the server's name and address; empty in the key of a
 	// destination.

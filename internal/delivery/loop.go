@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"net"
+	"strings"
 	"time"
 
 	"postlmtp/internal/dsn"
@@ -41,6 +42,7 @@ type step struct{ handshake, transfer bool }
 // runInet delivers over a list of TCP destinations and the fall-back relays.
 func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 	own := len(elements)
+	list := listText(elements)
 	elements = append(elements[:own:own], j.d.opt.FallbackRelay...)
 	for i, e := range elements {
 		if !j.ledger.any() {
@@ -63,7 +65,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 		if i == 0 {
 			j.cachePolicy(e.Host)
 			if j.load || j.store {
-				j.firstKey = e.Text
+				j.firstKey = list
 			}
 		}
 		if err := j.runElement(ctx, e, endpoints, last); err != nil {
@@ -71,6 +73,16 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 		}
 	}
 	return nil
+}
+
+// listText names a list of destinations. A session to its second element is of no
+// use for mail whose only destination is the first.
+func listText(elements []nexthop.Element) string {
+	var texts []string
+	for _, e := range elements {
+		texts = append(texts, e.Text)
+	}
+	return strings.Join(texts, " ")
 }
 
 // lookupFailed remembers why an element has no endpoints. A fall-back relay

@@ -428,3 +428,20 @@ func TestEveryRecipientOnce(t *testing.T) {
 		})
 	}
 }
+
+// A session is found again under the whole list that it was made for: its server
+// may be right for the list, and wrong for mail that names the first of it alone.
+func TestPoolOfList(t *testing.T) {
+	w := newWorld(t)
+	a, b := &server{}, &server{}
+	w.servers = map[string]*server{"b": b}
+	d := New(w.opt, w)
+	defer d.Close()
+	w.deliver(d, "a, b", onDemand, "one@example.net")
+	w.servers["a"] = a
+	w.deliver(d, "a", onDemand, "two@example.net")
+	w.deliver(d, "inet:a b", onDemand, "three@example.net")
+	if got := fmt.Sprint(a.stored, b.stored, b.conns); got != "[two@example.net] [one@example.net three@example.net] 1" {
+		t.Errorf("got %s, log %q", got, w.log)
+	}
+}
