@@ -192,14 +192,18 @@ func (s *Session) askConcealed(line, shown string) (Reply, error) {
 	return reply, err
 }
 
-// conceal replaces secrets in what follows the code of a reply line.
+// conceal replaces secrets in a line, and leaves the code of a reply alone.
 func conceal(line []byte, secrets []string) []byte {
-	if len(secrets) == 0 || len(line) <= len("500 ") {
+	if len(secrets) == 0 {
 		return line
 	}
-	code, text := line[:len("500 ")], string(line[len("500 "):])
+	text, code := string(line), ""
+	if _, ok := continues(text); ok {
+		n := min(len(text), len("500 "))
+		code, text = text[:n], text[n:]
+	}
 	for _, secret := range secrets {
 		text = strings.ReplaceAll(text, secret, concealed)
 	}
-	return append(code[:len(code):len(code)], text...)
+	return []byte(code + text)
 }

@@ -245,6 +245,17 @@ func TestAuthConcealed(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	bubble(t, "lines that are no reply", func(t *testing.T) {
+		const plain = "AHVzZXIAc2VjcmV0"
+		_, _, rec, err := auth(t, map[string][]string{
+			"AUTH PLAIN " + plain: {plain + "\r\nAUTH PLAIN " + plain + "\r\n535 5.7.8 no"},
+		}, "PLAIN", secretUser)
+		var refused *ReplyError
+		if !errors.As(err, &refused) || refused.Reply.Text() != "(concealed) AUTH PLAIN (concealed) 535 5.7.8 no" {
+			t.Errorf("got %v", err)
+		}
+		noSecrets(t, rec, plain, plain[4:])
+	})
 	bubble(t, "steps", func(t *testing.T) {
 		_, _, rec, err := auth(t, map[string][]string{
 			"AUTH LOGIN": {"334 VXNlcm5hbWU6"}, "dXNlcg==": {"334 UGFzc3dvcmQ6"}, "c2VjcmV0": {"235 2.7.0 ok"},
