@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Link is a way to a server. Its fields must not change once it is used; it
@@ -98,11 +100,15 @@ func (l *Link) take(ctx context.Context) (*Conn, error) {
 	for len(l.free) > 0 {
 		c := l.free[len(l.free)-1]
 		l.free = l.free[:len(l.free)-1]
-		if c.timer.Stop() {
+		if !c.timer.Stop() {
+			continue // it closes the connection
+		}
+		if c.quiet() {
 			l.mu.Unlock()
 			c.used = true
 			return c, nil
 		}
+		c.Close()
 	}
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
@@ -112,6 +118,25 @@ func (l *Link) take(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	return &Conn{Conn: conn, Reader: bufio.NewReader(conn), born: time.Now()}, nil
+}
+
+// quiet says that the server has neither said anything since its last answer nor
+// closed the connection. What it says unasked would be taken for the answer to
+// the next question.
+func (c *Conn) quiet() bool {
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var waits error
+	err = raw.Control(func(fd uintptr) {
+		_, _, waits = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return err == nil && errors.Is(waits, unix.EAGAIN)
 }
 
 // put keeps a connection until it was idle for too long.

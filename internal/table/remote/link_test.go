@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -197,5 +199,51 @@ func TestHostPort(t *testing.T) {
 		if got, err := hostPort(endpoint); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %s, %v", endpoint, got, err)
 		}
+	}
+}
+
+// TestLinkUnasked: what a server says that was not asked anything is not the
+// answer to the next question.
+func TestLinkUnasked(t *testing.T) {
+	dir, err := os.MkdirTemp("", "l") // short: it has a socket in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	listener, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	unasked := make(chan string)
+	go func() {
+		for first := true; ; first = false {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			lines := bufio.NewScanner(c)
+			for lines.Scan() {
+				io.WriteString(c, lines.Text()+"\n")
+				if first {
+					io.WriteString(c, <-unasked)
+					unasked <- ""
+					break
+				}
+			}
+		}
+	}()
+	l := &Link{Timeout: time.Minute, Idle: time.Minute, TTL: time.Minute, Dial: func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", listener.Addr().String())
+	}}
+	defer l.Close()
+	if err := echo(l, t.Context(), "one"); err != nil {
+		t.Error(err)
+	}
+	unasked <- "one\n"
+	<-unasked
+	if err := echo(l, t.Context(), "two"); err != nil {
+		t.Error(err)
 	}
 }
