@@ -69,6 +69,8 @@ func (in *inspector) record(rec Record) error {
 		in.next.Original = text
 	case TypeRecipient, TypeDone:
 		return in.recipient(rec.Type, text)
+	case TypeCancelled:
+		in.next = Recipient{}
 	case TypeEnd:
 		in.ended = true
 	}

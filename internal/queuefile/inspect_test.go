@@ -54,6 +54,35 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestInspectCancelled: what stood in front of a recipient that a Milter removed
+// is not the next one's.
+func TestInspectCancelled(t *testing.T) {
+	data, layout, err := Build(Envelope{Sender: "s@x", Recipients: []Recipient{
+		{Address: "gone@x", Original: "alias@x", ORcpt: "rfc822;alias@x", Notify: 1}, {Address: "b@x"},
+	}}, strings.NewReader("x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[layout.Recipients[0]] = TypeCancelled
+	path := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(path, data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, err := Inspect(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Recipient{{Address: "b@x", Original: "b@x", ORcpt: "rfc822;b@x"}}
+	if diff := cmp.Diff(want, got.Envelope.Recipients); diff != "" || len(got.Done) != 0 {
+		t.Errorf("done %q, recipients\n%s", got.Done, diff)
+	}
+}
+
 func FuzzInspect(f *testing.F) {
 	data, _, err := Build(Envelope{Sender: "s@x", Recipients: []Recipient{{Address: "a@x"}}}, strings.NewReader("x\n"))
 	if err != nil {
