@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -40,7 +41,8 @@ The exit status is 0 if all was done, 1 if not: then nothing was changed.
 func uninstallUsage() usage {
 	return usage{name: "uninstall", text: `Undo postlmtp install: main.cf and master.cf become what they were, to the byte,
 if nobody has changed them since; else only what install added is taken out. The
-program is removed when no service runs it any more.
+program is removed when no service of any instance runs it any more: with --reload
+after that; without, while Postfix runs, it is left, and how to remove it is said.
 
 Usage: postlmtp uninstall [OPTION]...
 
@@ -182,16 +184,37 @@ func carryOut(command string, plan *install.Plan, o installOptions, after string
 		return complain(stderr, command, err)
 	}
 	if o.reload {
-		if out, err := exec.Command("postfix", "-c", o.Dir, "reload").CombinedOutput(); err != nil {
-			return complain(stderr, command, fmt.Errorf("all is changed, but postfix reload failed: %w\n%s", err, strings.TrimSpace(string(out))))
+		if err := reload(o.Dir, plan); err != nil {
+			return complain(stderr, command, err)
 		}
 	} else {
-		after = fmt.Sprintf("Now: postfix -c %s reload\n", o.Dir) + after
+		now := fmt.Sprintf("Now: postfix -c %s reload\n", o.Dir)
+		if left := plan.Left(); left != "" {
+			now += fmt.Sprintf("Then: rm %s\n", left)
+		}
+		after = now + after
 	}
 	if !o.json {
 		fmt.Fprintf(stdout, "\n%s\n%s", paint.paint(green, "Done."), after)
 	}
 	return exitOK
+}
+
+// reloadTime is how long master(8) may take to read master.cf, after postfix(1)
+// has told it to and is gone.
+const reloadTime = time.Second
+
+// reload has Postfix use the changed files, and then removes a program that
+// nobody runs any more.
+func reload(dir string, plan *install.Plan) error {
+	if out, err := exec.Command("postfix", "-c", dir, "reload").CombinedOutput(); err != nil {
+		return fmt.Errorf("all is changed, but postfix reload failed: %w\n%s", err, strings.TrimSpace(string(out)))
+	}
+	if plan.Left() == "" {
+		return nil
+	}
+	time.Sleep(reloadTime)
+	return plan.RemoveProgram()
 }
 
 // agree asks.

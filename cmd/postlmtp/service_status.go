@@ -66,6 +66,8 @@ func printServices(w io.Writer, paint painter, list []install.Service) {
 		}
 		fmt.Fprintf(w, "    build    %s\n", same)
 		switch {
+		case s.Hidden:
+			fmt.Fprintf(w, "    undo     only root can see what postlmtp install has written down\n")
 		case s.Undo == nil:
 			fmt.Fprintf(w, "    undo     none: this service was not made by postlmtp install\n")
 		case s.Undo.Exact:

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"postlmtp/internal/lab/program"
@@ -144,8 +146,47 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the user of the service is not named:\n%s", out)
 	}
 	p.run("postconf", "-c", p.conf(), "-X", "virtual_transport")
-	p.tool(tool, true, "uninstall", "--yes")
+	p.tool(tool, true, "uninstall", "--yes", "--reload")
 	unchanged("after a change in between")
+}
+
+// TestUninstallBeforeReload: until Postfix is reloaded it runs the program that
+// was uninstalled, and so has it.
+func TestUninstallBeforeReload(t *testing.T) {
+	t.Parallel()
+	p := startPostfix(t, options{agent: postfixAgent(), main: []string{"max_idle = 1s"}})
+	s := unixSink(t, p, "sink").run()
+	tool := buildTool(t)
+	program := filepath.Join(p.dir, "daemon", "postlmtp-lmtp")
+	send := func(when string) {
+		t.Helper()
+		to := "rcpt@sink.lmtp.sock.test"
+		id, queueID := p.sendSmall(t, "", to)
+		p.log.delivered(t, 0, queueID, to, "sent")
+		if n := s.times(id, to); n != 1 {
+			t.Errorf("%s: received %d times", when, n)
+		}
+	}
+	p.tool(tool, true, "install", "--yes", "--replace", "--reload")
+	send("installed")
+	// Who is not root sees as much as there is to see without the record.
+	cmd := p.command(tool, "status", "--service")
+	uid, gid := account(t, "nobody")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "only root can see") {
+		t.Errorf("status --service for nobody: %v\n%s", err, out)
+	}
+	if out := p.tool(tool, true, "uninstall", "--yes"); !strings.Contains(out, "Then: rm "+program) {
+		t.Errorf("not said that the program is left:\n%s", out)
+	}
+	eventually(t, later, "the daemon to leave", func() bool {
+		return !slices.ContainsFunc(processes(p.dir), func(proc process) bool { return strings.Contains(proc.program, "postlmtp-lmtp") })
+	})
+	send("uninstalled")
+	p.reload()
+	p.must(os.Remove(program))
+	send("reloaded")
+	p.log.noAlarm(t, 0)
 }
 
 // TestProbeAndReplay: the tool sees what the daemon sees, as its user and in its

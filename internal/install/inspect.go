@@ -3,7 +3,9 @@ package install
 import (
 	"crypto/sha256"
 	"debug/buildinfo"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -28,6 +30,8 @@ type Service struct {
 
 	Program *Binary `json:"program"`
 	Undo    *Undo   `json:"undo,omitempty"` // nil: postlmtp install has not made it
+	// Hidden: only root can see whether there is an Undo.
+	Hidden bool `json:"undo_hidden,omitempty"`
 }
 
 // A Binary is a program in daemon_directory.
@@ -62,9 +66,10 @@ func Inspect(dir, current string) ([]Service, error) {
 		return nil, err
 	}
 	state, err := readState(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrPermission) { // it is for root alone
 		return nil, err
 	}
+	hidden := err != nil
 	sum := digest(current)
 	list := []Service{}
 	for _, s := range lines {
@@ -79,6 +84,7 @@ func Inspect(dir, current string) ([]Service, error) {
 		if i := slices.IndexFunc(state.Records, func(r Record) bool { return r.Service == s.Name && s.Type == "unix" }); i >= 0 {
 			service.Undo = &Undo{When: state.Records[i].When, Exact: state.Records[i].untouched()}
 		}
+		service.Hidden = hidden && ours
 		list = append(list, service)
 	}
 	return list, nil

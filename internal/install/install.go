@@ -16,12 +16,16 @@
 //
 // A program of somebody else is never overwritten or removed: what is ours is
 // known by what the Go linker has written into it. Of ours, only what was copied
-// here is removed: a package removes its own. When a change fails in the
-// middle, the files are restored.
+// here is removed: a package removes its own. It stays while another instance of
+// Postfix runs it, and while master(8) has the old master.cf: see [Plan.Left].
+// When a change fails in the middle, the files are restored. The record is
+// written before anything else, so that [Removal] also undoes what was killed in
+// the middle. What somebody else changes in the same moment is not restored.
 //
 // # Limits
 //
-// Postfix is not reloaded here. Of tables, only the limits of the queue manager
+// Postfix is not reloaded here. Other instances are those that the main.cf of the
+// directory, or that of the default one, names. Of tables, only the limits of the queue manager
 // in main.cf are copied for a service of a new name.
 package install
 
@@ -64,10 +68,12 @@ type Plan struct {
 
 	postconf string
 	record   Record
+	queue    string // queue_directory
 	removal  bool
-	upgrade  bool  // only the program is replaced
-	undo     bool  // a removal that edits lines, without postconf
-	keep     State // what stays of the record
+	upgrade  bool   // only the program is replaced
+	undo     bool   // a removal that edits lines, without postconf
+	keep     State  // what stays of the record
+	left     string // see Left
 }
 
 // A Program is what happens to our file in daemon_directory.
@@ -216,7 +222,7 @@ func (p *Plan) add(o Options, services []maincf.Service) error {
 		if err != nil {
 			return err
 		}
-		line = strings.Join(strings.Fields(text), " ")
+		line = text
 	} else if o.Like != "lmtp" {
 		return fmt.Errorf("there is no service %s of type unix in master.cf", o.Like)
 	}
@@ -224,7 +230,8 @@ func (p *Plan) add(o Options, services []maincf.Service) error {
 	if parts == nil {
 		return fmt.Errorf("postconf -M %s/unix prints %q", o.Like, line)
 	}
-	p.Commands = [][]string{{"-M", fmt.Sprintf("%s/unix=%s%s%s%s", o.Service, o.Service, parts[2], o.Name, parts[4])}}
+	columns := strings.Join(strings.Fields(parts[2]), " ")
+	p.Commands = [][]string{{"-M", fmt.Sprintf("%s/unix=%s %s %s%s", o.Service, o.Service, columns, o.Name, parts[4])}}
 	p.record.Undo = [][]string{{"-MX", o.Service + "/unix"}}
 	return p.limits(o)
 }
@@ -321,9 +328,6 @@ func (p *Plan) Apply() error {
 	for _, f := range p.Files {
 		record.Files = append(record.Files, FileRecord{Path: f.Path, Before: f.Before, After: f.After})
 	}
-	if err := p.copyProgram(); err != nil {
-		return err
-	}
 	// The record comes first: what is not undone by chance can be by hand.
 	state := State{Records: append(slices.Clone(p.keep.Records), record), Copied: p.keep.Copied}
 	if p.Program.Action == "copy" {
@@ -332,24 +336,29 @@ func (p *Plan) Apply() error {
 	if err := writeState(p.Dir, state); err != nil {
 		return err
 	}
-	err := p.run(p.Dir)
+	err := p.copyProgram()
 	if err == nil {
-		err = p.verify()
+		err = p.run(p.Dir)
 	}
-	if err != nil {
-		err = errors.Join(err, p.restore(), writeState(p.Dir, p.keep))
-		if p.Program.Action == "copy" {
-			err = errors.Join(err, os.Remove(p.Program.To))
+	if err == nil {
+		return p.verify()
+	}
+	err = errors.Join(err, p.restore(), writeState(p.Dir, p.keep))
+	if p.Program.Action == "copy" {
+		if rm := os.Remove(p.Program.To); !errors.Is(rm, fs.ErrNotExist) {
+			err = errors.Join(err, rm)
 		}
 	}
 	return err
 }
 
-// verify compares the files with the preview.
+// verify compares the files with the preview. Nothing is restored: that would
+// undo what somebody else has done.
 func (p *Plan) verify() error {
 	for _, f := range p.Files {
 		if data, err := os.ReadFile(f.Path); err != nil || string(data) != f.After {
-			return cmp.Or(err, fmt.Errorf("%s is not what it should be", f.Path))
+			return cmp.Or(err, fmt.Errorf("%s was changed by somebody else at the same moment: look at it; "+
+				"postlmtp uninstall --service=%s takes out what was installed", f.Path, p.Service))
 		}
 	}
 	return nil

@@ -96,7 +96,10 @@ func Installed(dir string) ([]string, error) {
 }
 
 // Removal makes the plan that undoes an installation.
-func Removal(dir, service string) (*Plan, error) {
+func Removal(dir, service string) (*Plan, error) { return removal(dir, service, config.DefaultDir) }
+
+// removal is Removal with the directory of the first instance.
+func removal(dir, service, primary string) (*Plan, error) {
 	state, err := readState(dir)
 	if err != nil {
 		return nil, err
@@ -110,7 +113,7 @@ func Removal(dir, service string) (*Plan, error) {
 		return nil, err
 	}
 	r := state.Records[i]
-	p := &Plan{Dir: dir, Service: service, postconf: postconfPath(c), record: r, removal: true,
+	p := &Plan{Dir: dir, Service: service, postconf: postconfPath(c), queue: c.QueueDirectory, record: r, removal: true,
 		keep: State{slices.Delete(slices.Clone(state.Records), i, i+1), state.Copied}, Exact: true,
 		Program: Program{To: r.Program, Action: "remove"}}
 	p.undo = true
@@ -120,7 +123,7 @@ func Removal(dir, service string) (*Plan, error) {
 			return nil, err
 		}
 		now := string(data)
-		p.Exact = p.Exact && now == f.After
+		p.Exact = p.Exact && (now == f.After || now == f.Before)
 		then, ok := reverse(f.Before, f.After, now)
 		p.undo = p.undo && ok
 		p.change(f.Path, now, then)
@@ -131,12 +134,12 @@ func Removal(dir, service string) (*Plan, error) {
 			return nil, err
 		}
 	}
-	p.keepProgram(c)
+	p.keepProgram(primary)
 	return p, nil
 }
 
 // keepProgram leaves our file where somebody still needs it, or a package put it.
-func (p *Plan) keepProgram(c *config.Config) {
+func (p *Plan) keepProgram(primary string) {
 	after := ""
 	for _, f := range p.Files {
 		if filepath.Base(f.Path) == "master.cf" {
@@ -147,7 +150,7 @@ func (p *Plan) keepProgram(c *config.Config) {
 	name := filepath.Base(p.Program.To)
 	used := slices.ContainsFunc(services, func(s maincf.Service) bool { return s.Program() == name })
 	copied := slices.Contains(p.keep.Copied, p.Program.To)
-	if err != nil || used || !copied || c.MultiInstanceDirectories != "" || !IsOurs(p.Program.To) {
+	if err != nil || used || !copied || !IsOurs(p.Program.To) || usedElsewhere(p.Program.To, p.Dir, primary) {
 		p.Program.Action = "keep"
 	}
 }
@@ -174,16 +177,34 @@ func (p *Plan) remove() error {
 	if err := writeState(p.Dir, p.keep); err != nil {
 		return err
 	}
-	if p.Program.Action == "remove" {
-		return os.Remove(p.Program.To)
+	if p.Program.Action != "remove" {
+		return nil
 	}
-	return nil
+	p.left = p.Program.To
+	if running(p.queue) {
+		return nil
+	}
+	return p.RemoveProgram()
+}
+
+// Left returns our file if a removal has left it, because master(8) runs it until
+// it is reloaded: without it, all mail of the service would wait for a minute.
+func (p *Plan) Left() string { return p.left }
+
+// RemoveProgram removes what Left returns. It belongs after the reload.
+func (p *Plan) RemoveProgram() error {
+	path := p.left
+	p.left = ""
+	if path == "" {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 // reverse takes the lines that were changed between two texts back in a third
 // one, which may have other changes. It fails where the lines are not found.
 func reverse(before, after, now string) (string, bool) {
-	if now == after {
+	if now == after || now == before { // before: the change was never made
 		return before, true
 	}
 	list := edits(lines(after), lines(before))

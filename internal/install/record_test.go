@@ -17,7 +17,7 @@ func TestReverse(t *testing.T) {
 		{"other lines", "0\n" + after + "end\n", "0\n" + before + "end\n", true},
 		{"our line changed", strings.Replace(after, "x ours", "y ours", 1), "", false},
 		{"our line is there twice", after + "z\nnew\n", "", false},
-		{"gone", before, "", false},
+		{"never made", before, before, true},
 	} {
 		if got, ok := reverse(before, after, tt.now); got != tt.want || ok != tt.ok {
 			t.Errorf("%s: %q %v", tt.name, got, ok)
