@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -202,13 +203,14 @@ func (d *Deliverer) Deliver(ctx context.Context, req *request.Request, file *que
 // newJob prepares the way of a request through the loop.
 func (d *Deliverer) newJob(req *request.Request, file *queuefile.File) *job {
 	return &job{
-		d:      d,
-		req:    req,
-		file:   file,
-		stamps: req.Stamps,
-		ledger: newLedger(req, d.reporter, file, d.opt.Log),
-		used:   make(map[nexthop.Endpoint]bool),
-		watch:  d.opt.Watch.Begin(req),
+		d:       d,
+		req:     req,
+		file:    file,
+		stamps:  req.Stamps,
+		ledger:  newLedger(req, d.reporter, file, d.opt.Log),
+		used:    make(map[nexthop.Endpoint]bool),
+		reasons: make(map[int]dsn.Diagnosis),
+		watch:   d.opt.Watch.Begin(req),
 	}
 }
 
@@ -232,6 +234,11 @@ type job struct {
 	why       dsn.Diagnosis // the last reason not to deliver, empty at first
 	hop       dsn.Diagnosis // the failure of the destination, empty without one
 	completed bool          // a session of this request came to its end
+	fallback  bool          // the element in hand is one of lmtp_fallback_relay
+
+	// reasons are why recipients, by index, were left for the next server. Who
+	// has none here shares the last reason with all others.
+	reasons map[int]dsn.Diagnosis
 
 	connection  int64 // serial number of the session that is used now, 0 for none
 	unconfirmed bool  // it ended without an answer to the end of the message
@@ -273,17 +280,44 @@ func (j *job) run(ctx context.Context) error {
 	return nil
 }
 
-// settleLeft settles whoever is left after the last endpoint, with the last
-// reason (lmtp.md B.7).
+// settleLeft settles whoever is left after the last endpoint, each with the last
+// reason that was about it (lmtp.md B.7). In Postfix it is the last one of all,
+// be it the reply to another recipient, and a permanent one.
 func (j *job) settleLeft() {
-	left := j.ledger.left()
-	if len(left) == 0 {
-		return
-	}
 	if j.why.Status == "" {
 		j.why = dsn.Diagnosis{Status: statusLocalData, Reason: "server unavailable or unable to receive mail"}
 	}
-	j.fail(Failure{Scope: Site, Diagnosis: j.why}, "none", true, left)
+	last, left := j.why, j.ledger.left()
+	for _, i := range left {
+		j.reasons[i] = j.reason(i)
+	}
+	for ; len(left) > 0; left = j.ledger.left() {
+		why := j.reasons[left[0]]
+		f := Failure{Scope: Site, Diagnosis: why}
+		if why != last {
+			f.Scope = Recipient // what was said to some is no reason to blame the destination
+		}
+		if j.fallback && dsn.Class(why.Status) != '4' {
+			// A mistake in our settings is no reason to bounce.
+			j.d.opt.Log.Warningf("lmtp_fallback_relay configuration problem")
+			f.Diagnosis.Status = statusConfiguration
+		}
+		j.fail(f, "none", true, slices.DeleteFunc(left, func(i int) bool { return j.reasons[i] != why }))
+	}
+}
+
+// reason is why a recipient who is left was not delivered.
+func (j *job) reason(i int) dsn.Diagnosis {
+	if why, ok := j.reasons[i]; ok {
+		return why
+	}
+	return j.why
+}
+
+// softBefore tells whether anybody who is left was put off for a while: then a
+// name that does not exist is no reason to bounce.
+func (j *job) softBefore() bool {
+	return slices.ContainsFunc(j.ledger.left(), func(i int) bool { return dsn.Class(j.reason(i).Status) == '4' })
 }
 
 // fail applies a failure to the recipients that it touches. It returns the
@@ -293,6 +327,9 @@ func (j *job) fail(f Failure, relay string, final bool, touched []int) Verdict {
 	v := judge(f, final, j.d.opt.SoftBounce)
 	if v == TryNext {
 		j.d.opt.Log.Infof("%s: %s", j.req.QueueID, f.Diagnosis.Reason)
+		for _, i := range touched {
+			j.reasons[i] = f.Diagnosis
+		}
 		return v
 	}
 	if f.Scope != Recipient {

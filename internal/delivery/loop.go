@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"postlmtp/internal/dsn"
 	"postlmtp/internal/lmtp"
 	"postlmtp/internal/nexthop"
 	"postlmtp/internal/tlspolicy"
@@ -49,17 +48,19 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 			return nil
 		}
 		last := i == len(elements)-1
+		j.fallback = i >= own
 		if e.Port == 465 && j.d.opt.WarnPort465 {
 			j.d.opt.Log.Infof("SMTPS wrappermode (TCP port 465) requires setting \"lmtp_tls_wrappermode = yes\", " +
 				"and \"lmtp_tls_security_level = encrypt\" (or stronger)")
 		}
 		j.beginTLS(ctx, e.Host)
-		endpoints, err := j.d.opt.Resolver.Resolve(ctx, e, dsn.Class(j.why.Status) == '4')
+		endpoints, err := j.d.opt.Resolver.Resolve(ctx, e, j.softBefore())
 		if j.d.abandoned(ctx) {
 			return errAbandoned
 		}
 		if err != nil {
-			j.lookupFailed(err, last && i >= own)
+			j.watch.Failed(TroubleLookup, err)
+			j.remember(err)
 			continue
 		}
 		if i == 0 {
@@ -83,17 +84,6 @@ func listText(elements []nexthop.Element) string {
 		texts = append(texts, e.Text)
 	}
 	return strings.Join(texts, " ")
-}
-
-// lookupFailed remembers why an element has no endpoints. A fall-back relay
-// that does not exist is a mistake in our settings, and no reason to bounce.
-func (j *job) lookupFailed(err error, lastFallback bool) {
-	j.watch.Failed(TroubleLookup, err)
-	j.remember(err)
-	if lastFallback && dsn.Class(j.why.Status) != '4' {
-		j.d.opt.Log.Warningf("lmtp_fallback_relay configuration problem")
-		j.why.Status = statusConfiguration
-	}
 }
 
 // runElement offers what is left to the endpoints of one element. The limits

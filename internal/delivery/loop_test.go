@@ -125,6 +125,16 @@ func TestLoop(t *testing.T) {
 		events:  []string{"deferred x 4.4.4 relay=none reuse=0"},
 		dialled: "a", hop: "4.4.4",
 	}, {
+		// The last word of "a" was not about y.
+		name: "unknown host after a soft error and another's hard one", nexthop: "a, none",
+		servers: map[string]*server{"a": {rcpt: map[string]string{"y": "450 4.2.1 later", "z": "550 5.1.1 who"}}},
+		rcpts:   []string{"y", "z"},
+		events: []string{
+			"bounced z 5.1.1 relay=a[192.0.2.97]:24 reuse=0",
+			"deferred y 4.4.4 relay=none reuse=0",
+		},
+		dialled: "a",
+	}, {
 		name: "list of destinations", nexthop: "none, a",
 		servers: map[string]*server{"a": {}},
 		events:  []string{"sent x 2.0.0 relay=a[192.0.2.97]:24 reuse=0"},
@@ -443,5 +453,30 @@ func TestPoolOfList(t *testing.T) {
 	w.deliver(d, "inet:a b", onDemand, "three@example.net")
 	if got := fmt.Sprint(a.stored, b.stored, b.conns); got != "[two@example.net] [one@example.net three@example.net] 1" {
 		t.Errorf("got %s, log %q", got, w.log)
+	}
+}
+
+// Who is left when there is no server any more gets the reply that was about it,
+// and not the last one of all, which may have refused somebody else for good.
+func TestOwnReasonAtTheEnd(t *testing.T) {
+	for _, rcpts := range [][]string{{"y", "z"}, {"z", "y"}, {"y", "y2", "z"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.servers["b"] = &server{}
+			d := New(w.opt, w)
+			defer d.Close()
+			w.deliver(d, "a, b", onDemand, "x") // a session with b is kept
+			w.events = nil
+			w.servers["b"].replies = map[string]string{"MAIL": "451 4.3.0 busy"}
+			w.servers["a"] = &server{rcpt: map[string]string{"y": "450 4.2.1 later", "y2": "450 4.2.2 full", "z": "550 5.1.1 who"}}
+			result := w.deliver(d, "a, b", onDemand, rcpts...)
+			want := []string{"bounced z 5.1.1 relay=a[192.0.2.97]:24 reuse=0", "deferred y 4.2.1 relay=none reuse=0"}
+			if len(rcpts) == 3 {
+				want = append(want, "deferred y2 4.2.2 relay=none reuse=0")
+			}
+			if diff := cmp.Diff(want, w.events); diff != "" || !result.Unfinished || result.Hop.Status != "" {
+				t.Errorf("%+v (-want +got):\n%s", result, diff)
+			}
+		})
 	}
 }

@@ -476,6 +476,19 @@ func TestTLSWrapper(t *testing.T) {
 	}
 }
 
+// A fall-back relay that settings keep us from is no reason to bounce, whatever is
+// wrong with the destination itself.
+func TestTLSFallbackRelayPassedOver(t *testing.T) {
+	w := newSecureWorld(t, func(o *tlspolicy.Options) { o.SecurityLevel, o.WrapperMode = "may", true })
+	w.opt.TLS.WrapperMode = true
+	fallback("f")(w.world)
+	d := New(w.opt, w)
+	defer d.Close()
+	if end, text, _ := w.send(d, "none", 0); end != "deferred 4.3.5 tls=may?" || text != "Host not found" {
+		t.Errorf("%s (%s), log %v", end, text, w.log)
+	}
+}
+
 // Opportunistic TLS over a socket is none.
 func TestTLSSocket(t *testing.T) {
 	for lv, want := range map[string]string{"may": "sent 2.0.0 tls=may:none", "encrypt": "sent 2.0.0 tls=encrypt", "dane": "deferred 4.7.5 tls=unknown?"} {
