@@ -26,14 +26,21 @@ func (p *postfix) mailq() string {
 }
 
 // queued reports the number of messages in the queue, by their files. One that
-// moves from queue to queue meanwhile may be missed.
+// moves from queue to queue meanwhile may be missed. What a cleanup(8) that was
+// stopped has left of a message that nobody was told to have is no message: its
+// file has not got the mode that says that it is complete.
 func (p *postfix) queued() int {
 	n := 0
 	for _, name := range []string{"maildrop", "deferred", "incoming", "active", "hold", "corrupt"} {
 		filepath.WalkDir(p.queue(name), func(_ string, e os.DirEntry, err error) error {
-			if err == nil && !e.IsDir() {
-				n++
+			if err != nil || e.IsDir() {
+				return nil
 			}
+			const complete = 0o100 // MAIL_QUEUE_STAT_READY
+			if info, err := e.Info(); name == "incoming" && (err != nil || info.Mode()&complete == 0) {
+				return nil
+			}
+			n++
 			return nil
 		})
 	}

@@ -71,7 +71,8 @@ func TestTortureDovecot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := startPostfix(t, options{main: []string{
+	// With maillog_file a busy master(8) can wait for a postlogd(8) that it has yet to start.
+	p := startPostfix(t, options{syslog: true, main: []string{
 		"lmtp_connect_timeout = 5s", "lmtp_lhlo_timeout = 5s", "lmtp_data_done_timeout = 5s", "maximal_backoff_time = 2s"}})
 	s := &siege{postfix: p, dovecot: newDovecot(t, p), rnd: rand.New(rand.NewPCG(seed, 7)),
 		blows: make(map[string]int), stop: make(chan struct{})}
