@@ -69,7 +69,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 				j.firstKey = list
 			}
 		}
-		if err := j.runElement(ctx, e, endpoints, last); err != nil {
+		if err := j.runElement(ctx, endpoints, last); err != nil {
 			return err
 		}
 	}
@@ -88,12 +88,12 @@ func listText(elements []nexthop.Element) string {
 
 // runElement offers what is left to the endpoints of one element. The limits
 // lmtp_mx_address_limit and lmtp_mx_session_limit count for each element.
-func (j *job) runElement(ctx context.Context, e nexthop.Element, endpoints []nexthop.Endpoint, lastElement bool) error {
-	sessions := 0
+func (j *job) runElement(ctx context.Context, endpoints []nexthop.Endpoint, lastElement bool) error {
+	sessions, best := 0, endpoints[0].Preference
 	if j.load {
 		endpoints = j.unused(endpoints)
 		var err error
-		if endpoints, sessions, err = j.runPooled(ctx, e, endpoints, lastElement); err != nil {
+		if endpoints, sessions, err = j.runPooled(ctx, endpoints, best, lastElement); err != nil {
 			return err
 		}
 	}
@@ -105,10 +105,16 @@ func (j *job) runElement(ctx context.Context, e nexthop.Element, endpoints []nex
 		addresses++
 		last := i == len(endpoints)-1 || addresses == j.d.opt.MXAddressLimit
 		lastSession := last || sessions+1 == j.d.opt.MXSessionLimit
-		talked, err := j.tryServer(ctx, ep, step{
-			handshake: lastElement && last,
-			transfer:  lastElement && lastSession,
-		})
+		talked, err := false, error(nil)
+		if j.load && ep.Preference != best {
+			talked, err = j.tryKept(ctx, ep, lastElement && lastSession)
+		}
+		if !talked && err == nil {
+			talked, err = j.tryServer(ctx, ep, step{
+				handshake: lastElement && last,
+				transfer:  lastElement && lastSession,
+			})
+		}
 		if err != nil {
 			return err
 		}
@@ -124,9 +130,10 @@ func (j *job) runElement(ctx context.Context, e nexthop.Element, endpoints []nex
 }
 
 // runPooled offers what is left to pooled sessions: first to one that is kept
-// under the destination, then to those of the endpoints. It returns the
-// endpoints that are still worth a new connection, and the number of sessions.
-func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []nexthop.Endpoint, lastElement bool) ([]nexthop.Endpoint, int, error) {
+// under the destination, then to those of the endpoints with the best preference.
+// It returns the endpoints that are still worth a new connection, and the number
+// of sessions.
+func (j *job) runPooled(ctx context.Context, endpoints []nexthop.Endpoint, best uint16, lastElement bool) ([]nexthop.Endpoint, int, error) {
 	sessions := 0
 	offer := func(key cacheKey, rest func(nexthop.Endpoint) []nexthop.Endpoint) error {
 		s := j.leaseSession(ctx, key)
@@ -154,7 +161,7 @@ func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []next
 		}
 	}
 	for _, ep := range endpoints {
-		if !j.ledger.any() || len(endpoints) == 0 {
+		if !j.ledger.any() || len(endpoints) == 0 || ep.Preference != best {
 			break
 		}
 		policy, err := j.pooledPolicy(ctx, ep)
@@ -172,6 +179,15 @@ func (j *job) runPooled(ctx context.Context, e nexthop.Element, endpoints []next
 		}
 	}
 	return endpoints, sessions, nil
+}
+
+// tryKept offers the message to a pooled session with an endpoint, as tryPooled.
+func (j *job) tryKept(ctx context.Context, ep nexthop.Endpoint, final bool) (done bool, err error) {
+	policy, err := j.pooledPolicy(ctx, ep)
+	if err != nil || policy == nil {
+		return false, err
+	}
+	return j.tryPooled(ctx, j.endpointKey(ep, policy), final)
 }
 
 // tryPooled offers the message to the pooled session of a key. It reports

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"postlmtp/internal/nexthop"
 	"postlmtp/internal/request"
 )
 
@@ -479,4 +480,40 @@ func TestOwnReasonAtTheEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ranked is a Resolver with an SRV record of its own priority for each endpoint.
+type ranked struct{ Resolver }
+
+func (r ranked) Resolve(ctx context.Context, e nexthop.Element, softBefore bool) ([]nexthop.Endpoint, error) {
+	list, err := r.Resolver.Resolve(ctx, e, softBefore)
+	for i := range list {
+		list[i].Preference = uint16(i)
+	}
+	return list, err
+}
+
+// A session that is kept with a server of less preference does not keep mail from
+// the better one (RFC 2782: priority); it is used when that does not take it.
+func TestKeptSessionOfLessPreference(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.opt.Resolver = ranked{w}
+		a, b := &server{}, &server{}
+		w.servers = map[string]*server{"a": a, "b": b}
+		d := New(w.opt, w)
+		defer d.Close()
+		w.deliver(d, "b", onDemand, "x")
+		w.deliver(d, "ab", request.ConnLoad, "y")
+		delete(w.servers, "a")
+		w.deliver(d, "ab", request.ConnLoad, "z")
+		want := []string{
+			"sent x 2.0.0 relay=b[192.0.2.98]:24 reuse=0",
+			"sent y 2.0.0 relay=a[192.0.2.97]:24 reuse=0",
+			"sent z 2.0.0 relay=b[192.0.2.98]:24 reuse=1",
+		}
+		if diff := cmp.Diff(want, w.events); diff != "" || b.conns != 1 {
+			t.Errorf("%d connections, (-want +got):\n%s", b.conns, diff)
+		}
+	})
 }
