@@ -92,8 +92,8 @@ func (j *job) tlsPolicy(ctx context.Context, ep nexthop.Endpoint) (*tlspolicy.Po
 	j.tls.status.Begin(j.requireTLS())
 	p, err := engine.Policy(ctx, tlspolicy.Target{
 		Nexthop: ep.NexthopText, Domain: j.tls.domain, Host: ep.Host, Address: ep.Address(), Port: ep.Port,
-		Relay: ep.Relay(), Secure: ep.Secure, Canonical: ep.Canonical, InsecureService: ep.InsecureService,
-		NotRequired: j.tlsNotRequired(),
+		Relay: ep.Relay(), Secure: ep.Secure, Canonical: ep.Canonical, Alias: ep.Alias,
+		InsecureService: ep.InsecureService, NotRequired: j.tlsNotRequired(),
 	})
 	if err != nil {
 		j.tls.status.Unknown()

@@ -114,6 +114,9 @@ type Endpoint struct {
 	// Canonical is the name that the address record was found under, after
 	// aliases; Host if there was no DNS lookup.
 	Canonical string
+	// Alias is the name that was looked up, where lmtp_cname_overrides_servername
+	// put another in its place as Host; else empty.
+	Alias string
 	// Preference is the priority of the SRV record, else 0; less is better.
 	Preference uint16
 	// Secure: DNSSEC vouches for the address (lmtp_dns_support_level = dnssec).

@@ -218,13 +218,13 @@ func (s *search) oneDNS(ctx context.Context, ep Endpoint) (found, asNative bool)
 		DNSSEC: o.Support == DNSSEC, DefNames: o.DefNames, Search: o.Search,
 	})
 	if err == nil {
-		name := ep.Host
 		for _, rr := range records {
-			ep.Addr, ep.Canonical, ep.Secure, ep.Host = rr.Addr, rr.Name, rr.Secure, name
-			if o.CNAMEOverrides {
-				ep.Host = rr.Name
+			next := ep
+			next.Addr, next.Canonical, next.Secure = rr.Addr, rr.Name, rr.Secure
+			if o.CNAMEOverrides && rr.Name != ep.Host {
+				next.Host, next.Alias = rr.Name, ep.Host
 			}
-			s.add(ep)
+			s.add(next)
 		}
 		return true, false
 	}

@@ -195,6 +195,25 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// The name that a destination has is not forgotten when another takes its place:
+// TLSA records may be there.
+func TestAlias(t *testing.T) {
+	for _, override := range []bool{false, true} {
+		r := NewResolver(Options{Names: world(), DNS: true, IPv4: true, CNAMEOverrides: override})
+		endpoints, err := r.Resolve(t.Context(), Element{Text: "alias", Host: "alias", ASCII: "alias", Port: 24}, false)
+		if err != nil || len(endpoints) != 1 {
+			t.Fatal(endpoints, err)
+		}
+		ep, host, alias := endpoints[0], "alias", ""
+		if override {
+			host, alias = "real", "alias"
+		}
+		if ep.Host != host || ep.Alias != alias || ep.Canonical != "real" {
+			t.Errorf("override %t: %+v", override, ep)
+		}
+	}
+}
+
 func TestSoftBefore(t *testing.T) {
 	o := Options{DNS: true, Native: true, IPv4: true, IPv6: true}
 	for host, want := range map[string]string{

@@ -2,6 +2,7 @@ package tlspolicy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -110,13 +111,14 @@ func (e *Engine) lookupTLSA(ctx context.Context, t *Target) ([]dns.Record, strin
 	if isAddress(t.Host) {
 		return nil, "", nil
 	}
-	alias := !strings.EqualFold(t.Canonical, t.Host)
+	asked := cmp.Or(t.Alias, t.Host)
+	alias := !strings.EqualFold(t.Canonical, asked)
 	var names []string
 	if t.Secure {
 		names = append(names, t.Canonical)
 	}
 	if alias || !t.Secure && e.opt.ForceInsecureHostTLSALookup {
-		names = append(names, t.Host)
+		names = append(names, asked)
 	}
 	for _, name := range names {
 		query := fmt.Sprintf("_%d._tcp.%s", t.Port, name)

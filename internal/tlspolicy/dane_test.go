@@ -91,6 +91,14 @@ func TestFindTLSA(t *testing.T) {
 			tg.Canonical = "real.example.net"
 			z.records[own] = []dns.Record{rr(true, good...)}
 		}, want{level: DANE}, want{level: DANEOnly}},
+		{"alias that gave way to its target", func(_ *Options, tg *Target, z *zone) {
+			tg.Host, tg.Canonical, tg.Alias = "real.example.net", "real.example.net", "mx.example.com"
+			z.records[own] = []dns.Record{rr(true, good...)}
+		}, want{level: DANE}, want{level: DANEOnly}},
+		{"the same, to what is not signed", func(_ *Options, tg *Target, z *zone) {
+			tg.Host, tg.Canonical, tg.Alias, tg.Secure = "real.example.net", "real.example.net", "mx.example.com", false
+			z.records[own] = []dns.Record{rr(true, good...)}
+		}, want{level: DANE}, want{level: DANEOnly}},
 		{"alias, error at the first", func(_ *Options, tg *Target, z *zone) {
 			tg.Canonical = "real.example.net"
 			z.fail["_2424._tcp.real.example.net"] = dns.Retry

@@ -20,6 +20,9 @@ type Target struct {
 	// was found under, after aliases.
 	Secure    bool
 	Canonical string
+	// Alias is the name that led to Host, if that is the canonical one
+	// (lmtp_cname_overrides_servername); else empty.
+	Alias string
 	// InsecureService: Host comes from an SRV record that DNSSEC does not
 	// vouch for.
 	InsecureService bool
