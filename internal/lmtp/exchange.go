@@ -48,6 +48,9 @@ func (s *Session) reply() (Reply, error) {
 		s.spoiled = true
 		s.noteOdd()
 	}
+	if s.replies.off { // nothing that the server says from now on is heard
+		s.spoiled = true
+	}
 	return r, err
 }
 

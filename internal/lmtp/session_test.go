@@ -214,3 +214,28 @@ func TestNoHooks(t *testing.T) {
 		}
 	})
 }
+
+// A server that has sent a line without end is not heard any more. Its reply
+// stands, and the session is over: the next message, in a flight, would reach the
+// server without an answer.
+func TestEndlessLineEndsReuse(t *testing.T) {
+	for _, where := range []string{"MAIL", "RCPT", "final"} {
+		bubble(t, where, func(t *testing.T) {
+			long := "250 2.0.0 " + strings.Repeat("x", 5000)
+			f := &fakeServer{keywords: []string{"PIPELINING"}}
+			want := "final 250"
+			switch where {
+			case "MAIL":
+				f.mail, want = long, ""
+			case "RCPT":
+				f.rcpt, want = func(int) string { return long }, ""
+			case "final":
+				f.final = func(int) string { return long }
+			}
+			res := deliver(t, f, 1<<16, newTransaction(1), nil)
+			if res.outcomes() != want || res.reusable {
+				t.Errorf("%v, outcomes %q, reusable %v", res.err, res.outcomes(), res.reusable)
+			}
+		})
+	}
+}
