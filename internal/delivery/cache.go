@@ -131,16 +131,20 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 // good order and it came from there, or the request may leave one, and says
 // goodbye otherwise.
 func (j *job) giveBack(s *session) {
+	first := j.firstKey
+	if !s.Closed() {
+		// Only the first good session of a request is found by the
+		// destination's name, if it is kept at all: later ones lead to less
+		// preferred servers.
+		j.firstKey = ""
+	}
 	if !s.Reusable() || s.unfit || !j.store && !s.pooled() {
 		j.quit(s)
 		return
 	}
 	keys := []cacheKey{j.endpointKey(s.endpoint, s.policy)}
-	if j.firstKey != "" {
-		// Only the first good session of a request is found by the
-		// destination's name: later ones lead to less preferred servers.
-		keys = append(keys, j.nexthopKey(j.firstKey))
-		j.firstKey = ""
+	if first != "" {
+		keys = append(keys, j.nexthopKey(first))
 	}
 	s.Use(lmtp.Hooks{})
 	taken := false

@@ -517,3 +517,26 @@ func TestKeptSessionOfLessPreference(t *testing.T) {
 		}
 	})
 }
+
+// When the first good session of a request cannot be kept, the next one, with a
+// less preferred server, is not kept in its place under the destination's name.
+func TestFirstGoodSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.opt.Resolver = ranked{w}
+		a := &server{rcpt: map[string]string{"x": "450 4.2.1 later", "y": "500 5.5.2 what?"}}
+		w.servers = map[string]*server{"a": a, "b": {}}
+		d := New(w.opt, w)
+		defer d.Close()
+		w.deliver(d, "ab", onDemand, "x", "y")
+		w.deliver(d, "ab", onDemand, "z")
+		want := []string{
+			"bounced y 5.5.2 relay=a[192.0.2.97]:24 reuse=0",
+			"sent x 2.0.0 relay=b[192.0.2.98]:24 reuse=0",
+			"sent z 2.0.0 relay=a[192.0.2.97]:24 reuse=0",
+		}
+		if diff := cmp.Diff(want, w.events); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
