@@ -103,17 +103,14 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 	if err != nil {
 		return err
 	}
-	bound, err := settings.bound(inv)
-	if err != nil {
-		return err
-	}
+	bound := settings.bound(inv, log)
 	if master.NeedsSupervisor(inv, bound) {
 		// The parent does no work and needs no privileges, whatever the
 		// service's are.
 		if jail, err = settings.parentJail(jail); err != nil {
 			return err
 		}
-		inv.Release = settings.release.Text
+		inv.Release, inv.Bound = settings.release.Text, bound
 		status, err := master.Supervise(inv, jail, log)
 		if err == nil && status != 0 {
 			err = fatalError{status}

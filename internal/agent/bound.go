@@ -3,6 +3,7 @@ package agent
 import (
 	"path/filepath"
 
+	"postlmtp/internal/maillog"
 	"postlmtp/internal/maincf"
 	"postlmtp/internal/master"
 )
@@ -15,20 +16,29 @@ const maxConcurrency = 2000
 
 // bound returns how many deliveries of the service may run at once in this
 // process: postlmtp_process_concurrency, or else the service's process limit.
-func (s *settings) bound(inv master.Invocation) (int, error) {
+//
+// Where that cannot be read, as when somebody is editing master.cf, it is 1, with
+// which master(8) itself keeps the limit: it starts as many processes.
+func (s *settings) bound(inv master.Invocation, log *maillog.Logger) int {
 	switch {
+	case inv.Bound > 0:
+		return inv.Bound
 	case inv.Alone || inv.OneShot:
-		return 1, nil
+		return 1
 	case s.Postlmtp.ProcessConcurrency > 0:
-		return s.Postlmtp.ProcessConcurrency, nil
+		return s.Postlmtp.ProcessConcurrency
 	case inv.Unlimited:
-		return maxConcurrency, nil
+		return maxConcurrency
 	}
 	limit, err := s.processLimit(inv)
-	if limit == 0 {
-		limit = maxConcurrency
+	switch {
+	case err != nil:
+		log.Warningf("%v -- one delivery at a time in this process", err)
+		return 1
+	case limit == 0:
+		return maxConcurrency
 	}
-	return limit, err
+	return limit
 }
 
 // processLimit reads the service's line in master.cf, because master(8) tells a

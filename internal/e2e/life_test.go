@@ -153,3 +153,26 @@ func TestQueueNames(t *testing.T) {
 		})
 	}
 }
+
+// TestMasterFileMissing: master.cf is read by the daemon for one number. Mail
+// does not wait for somebody who edits the file at that moment.
+func TestMasterFileMissing(t *testing.T) {
+	t.Parallel()
+	p := startPostfix(t, options{maxproc: "2", main: []string{"max_idle = 1s"}})
+	s := unixSink(t, p, "sink").run()
+	file := filepath.Join(p.conf(), "master.cf")
+	p.must(os.Rename(file, file+".old"))
+	const messages = 20
+	l := p.inject(messages, 1, "sink.lmtp.sock.test")
+	<-l.done
+	p.empty()
+	p.must(os.Rename(file+".old", file))
+	if n := s.count(); n != messages {
+		t.Errorf("%d of %d delivered", n, messages)
+	}
+	if _, busy := s.peaks(); busy > 2 {
+		t.Errorf("%d transactions at one time", busy)
+	}
+	p.log.wait(t, 0, `/lmtp\[\d+\]: warning: .*master.cf: no such file or directory`)
+	p.log.noAlarm(t, 0, `/lmtp\[\d+\]: warning: .*master.cf: no such file or directory`)
+}

@@ -115,6 +115,7 @@ func PreJail(inv Invocation, queueDirectory string, bound int) (*Process, error)
 		unix.CloseOnExec(inv.Control)
 		_ = os.Unsetenv(controlVariable)
 		_ = os.Unsetenv(releaseVariable)
+		_ = os.Unsetenv(boundVariable)
 	}
 	if bound > 1 || inv.Alone {
 		return p, nil

@@ -16,8 +16,12 @@ import (
 // the descriptor between them.
 const controlVariable = "POSTLMTP_CONTROL"
 
-// releaseVariable is the one by which P tells W Invocation.Release.
-const releaseVariable = "POSTLMTP_RELEASE"
+// releaseVariable and boundVariable are those by which P tells W
+// Invocation.Release and Invocation.Bound.
+const (
+	releaseVariable = "POSTLMTP_RELEASE"
+	boundVariable   = "POSTLMTP_BOUND"
+)
 
 // maxSockets bounds option -s: far above any machine's number of addresses.
 const maxSockets = 10000
@@ -55,6 +59,9 @@ type Invocation struct {
 	// Release is what P knows of the release of Postfix, which W need not find
 	// out again; empty if it does not.
 	Release string
+	// Bound is the bound on parallel requests that P has found, 0 in any other
+	// process: the files that say it may have changed since.
+	Bound int
 }
 
 // Override is one "-o name=value"; -i and -m are such for max_idle and max_use.
@@ -268,6 +275,9 @@ func (inv *Invocation) environment(environ []string) error {
 		}
 		inv.Control = int(n)
 		inv.Release = get(releaseVariable)
+		if inv.Bound, err = strconv.Atoi(get(boundVariable)); err != nil || inv.Bound < 0 {
+			return fmt.Errorf("bad %s: %s", boundVariable, get(boundVariable))
+		}
 	}
 	return nil
 }

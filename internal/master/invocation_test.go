@@ -50,8 +50,8 @@ func TestParseInvocation(t *testing.T) {
 			with(func(i *Invocation) { i.Flags, i.FlagsWord = Flags{OrigRcpt: true}, "flags=O" })},
 		{"one shot", []string{"lmtp", "-S"}, nil,
 			with(func(i *Invocation) { i.OneShot, i.Transport = true, "" })},
-		{"worker", []string{"lmtp", "-t", "unix"}, []string{"POSTLMTP_CONTROL=7"},
-			with(func(i *Invocation) { i.Control = 7 })},
+		{"worker", []string{"lmtp", "-t", "unix"}, []string{"POSTLMTP_CONTROL=7", "POSTLMTP_BOUND=20"},
+			with(func(i *Invocation) { i.Control, i.Bound = 7, 20 })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.want.Argv = c.argv
@@ -95,6 +95,7 @@ func TestParseInvocationErrors(t *testing.T) {
 		{[]string{"-t", "unix"}, []string{"GENERATION=8"}, "bad generation: 8"},
 		{[]string{"-t", "unix"}, []string{"GENERATION=777777777777"}, "bad generation: 777777777777"},
 		{[]string{"-t", "unix"}, []string{"POSTLMTP_CONTROL=2"}, "bad POSTLMTP_CONTROL: 2"},
+		{[]string{"-t", "unix"}, []string{"POSTLMTP_CONTROL=7", "POSTLMTP_BOUND=many"}, "bad POSTLMTP_BOUND: many"},
 	} {
 		_, err := ParseInvocation(append([]string{"lmtp"}, c.words...), c.env)
 		if err == nil || err.Error() != c.want {

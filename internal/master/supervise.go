@@ -28,6 +28,8 @@ func NeedsSupervisor(inv Invocation, bound int) bool {
 // or has ended. An error is the reason of a start-up failure; the status is
 // not 0 then.
 //
+// inv.Release and inv.Bound are passed on to the worker; the caller sets them.
+//
 // jail.Owner should be mail_owner whether or not the service runs unprivileged:
 // P needs no rights at all. Without an effective user of root the jail is
 // passed over.
@@ -97,7 +99,8 @@ func (s *supervisor) start(inv Invocation) error {
 	s.control = pair[0]
 	defer relaxTimers()()
 	s.pid, err = syscall.ForkExec(executable(), inv.Argv, &syscall.ProcAttr{
-		Env:   append(os.Environ(), controlVariable+"="+strconv.Itoa(number), releaseVariable+"="+inv.Release),
+		Env: append(os.Environ(), controlVariable+"="+strconv.Itoa(number),
+			releaseVariable+"="+inv.Release, boundVariable+"="+strconv.Itoa(inv.Bound)),
 		Files: append(files, uintptr(pair[1])),
 	})
 	if err != nil {
