@@ -40,12 +40,18 @@ func (a *attempt) abandon() error {
 // nobody to deliver to (RFC 2033 section 4.2 forbids that): a dot and nothing
 // else. By RFC 2033 no reply is due, but a server that is wrong in the one
 // thing may be wrong in the other; one reply is awaited for as long as for
-// RSET. The session is not used again.
+// RSET. The session is not used again. Where MAIL was refused and recipients were
+// not, the server has somebody to deliver to, and a dot would be an empty message:
+// then the connection is closed, which no server takes for the end of content.
 func (a *attempt) emptyContent() error {
 	s := a.s
 	s.spoiled = true
 	if s.inputWaits() {
 		return s.fail(StageData, ErrDesync)
+	}
+	if len(a.accepted) > 0 {
+		s.Close()
+		return nil
 	}
 	s.group()
 	s.add(StageFinal, 0, append(s.out, '.'))

@@ -31,6 +31,19 @@ func TestEmptyContent(t *testing.T) {
 	}
 }
 
+// TestNoEmptyMessage meets a server that has recipients in spite of a refused MAIL,
+// those of an earlier transaction perhaps: it gets nothing that it could store.
+func TestNoEmptyMessage(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		s := &fakeServer{keywords: []string{"PIPELINING"}, mail: "503 5.5.1 nested MAIL", lax: true}
+		res := deliver(t, s, 64, newTransaction(2), nil)
+		res.expect(t, "reply mail 503", ", ")
+		if s.complete || res.reusable {
+			t.Errorf("stored %v (%q), reusable %v", s.complete, s.body, res.reusable)
+		}
+	})
+}
+
 // TestOutOfStep has servers with a reply too many or too few: nobody's outcome
 // may come from a reply to another command.
 func TestOutOfStep(t *testing.T) {
