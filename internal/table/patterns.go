@@ -45,10 +45,7 @@ func (o *opening) openPatterns(dialect rules.Dialect) (*backend, error) {
 		NoSub:   o.flags&NoRegexpSub != 0,
 		Warn:    o.warnf,
 	})
-	lookup := func(_ context.Context, key string) (string, bool, error) {
-		value, found := patterns.Lookup(key)
-		return value, found, nil
-	}
+	lookup := func(_ context.Context, key string) (string, bool, error) { return patterns.Lookup(key) }
 	return &backend{pattern: true, lookup: lookup, file: t.file, stat: t.stat}, nil
 }
 

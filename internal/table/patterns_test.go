@@ -2,6 +2,7 @@ package table_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -320,8 +321,20 @@ func TestPCREUnsupported(t *testing.T) {
 		"(?(R)a|b)":           "offset 5: (?(R)",
 		"(?J)(?<x>a)|(?<x>b)": "offset 17: (?J",
 	} {
-		if _, err := pcre.Compile(pattern, ""); err == nil || err.Error() != "error in regex at "+what+" is not supported by this program" {
+		_, err := pcre.Compile(pattern, "")
+		if err == nil || err.Error() != "error in regex at "+what+" is not supported by this program" || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: %v", pattern, err)
 		}
+		// Postfix knows what the rule says: neither "not found" nor the next
+		// rule is the answer.
+		opened, _ := open(t, "pcre:{{/^b/ B},{/"+pattern+"/ found},{/./ other}}", false)
+		for key, want := range map[string]bool{"b": true, "a": false} {
+			if value, found, err := opened.Lookup(t.Context(), key); found != want || (err == nil) != want {
+				t.Errorf("%s: %s: %q, %v, %v", pattern, key, value, found, err)
+			}
+		}
+	}
+	if _, err := pcre.Compile("(", ""); errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("what PCRE2 refuses counts as unsupported: %v", err)
 	}
 }

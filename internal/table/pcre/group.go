@@ -9,7 +9,7 @@ import (
 // repeated.
 func (p *parser) group(depth int) (bool, error) {
 	switch {
-	case strings.HasPrefix(p.src[p.pos:], "(*"):
+	case p.verb():
 		return false, p.cannot("(*VERB)")
 	case !p.eat("(?"):
 		p.pos++
@@ -53,6 +53,12 @@ func (p *parser) group(depth int) (bool, error) {
 		return false, p.cannot("recursion or subroutine call")
 	}
 	return p.inlineSettings(depth)
+}
+
+// verb tells (*SKIP), (*:name) and their like.
+func (p *parser) verb() bool {
+	after, ok := strings.CutPrefix(p.src[p.pos:], "(*")
+	return ok && after != "" && (after[0] == ':' || isWord(after[0]) && !isDigit(rune(after[0])))
 }
 
 func isDigit(r rune) bool { return r >= '0' && r <= '9' }

@@ -4,8 +4,9 @@
 //
 // Postfix matches bytes: classes and the case of letters are those of ASCII.
 // What PCRE2 refuses is refused in its words. What PCRE2 has and package rx
-// cannot do is refused too, with an error that says so, so that no rule works
-// otherwise than its author meant it: recursion and subroutine calls, verbs such as (*SKIP), \X, and the conditions (?(R) and (?(DEFINE).
+// cannot do is errors.ErrUnsupported, so that no rule works otherwise than its
+// author meant it: recursion and subroutine calls, verbs such as (*SKIP), \X, and
+// the conditions (?(R) and (?(DEFINE).
 //
 // # Known limits
 //
@@ -17,6 +18,7 @@
 package pcre
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -65,7 +67,11 @@ func Compile(pattern, flags string) (*rx.Expression, error) {
 type Error struct {
 	Offset int // bytes from the start of the pattern
 	Text   string
+	Beyond bool // PCRE2 has it, this package does not
 }
+
+// Is makes what this package does not have errors.ErrUnsupported.
+func (e *Error) Is(target error) bool { return e.Beyond && target == errors.ErrUnsupported }
 
 // Error implements error with the words of Postfix's warning.
 func (e *Error) Error() string {
@@ -124,12 +130,12 @@ func (p *parser) run() error {
 }
 
 func (p *parser) fail(format string, args ...any) error {
-	return &Error{p.pos, fmt.Sprintf(format, args...)}
+	return &Error{Offset: p.pos, Text: fmt.Sprintf(format, args...)}
 }
 
 // cannot refuses what package rx has no equivalent of.
 func (p *parser) cannot(what string) error {
-	return p.fail("%s is not supported by this program", what)
+	return &Error{Offset: p.pos, Text: what + " is not supported by this program", Beyond: true}
 }
 
 // emit adds the same text for both engines.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -122,6 +123,10 @@ type source struct {
 
 func (p *parser) compile(s source) (condition, bool) {
 	m, err := p.opt.Compile(s.text, s.flags)
+	if errors.Is(err, errors.ErrUnsupported) {
+		p.warn("%v: lookups that come to this rule fail; specify \"proxy:%s:%s\" instead", err, p.opt.Kind, p.opt.Name)
+		return condition{pattern: unknown{err}}, true
+	}
 	if err != nil {
 		p.warn("%v", err)
 		return condition{}, false

@@ -14,20 +14,27 @@
 // # Failure policy
 //
 // A rule that makes no sense is skipped, with a warning in Postfix's words. A
-// pattern that fails to match because it takes too long is a warning, and the
-// rule does not match.
+// pattern that runs into the limit of a match is a warning, and the rule does
+// not match, as in Postfix. A rule that does make sense, but that nobody here can
+// tell about, is not skipped: a lookup that comes to it is an error, because what
+// the table answers without the rule may be wrong.
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"strings"
+
+	"postlmtp/internal/table/rx"
 )
 
 // A Matcher is a compiled pattern.
 type Matcher interface {
 	// Match reports whether a key matches and, if want is above zero, the
-	// texts of the groups 0 to want.
+	// texts of the groups 0 to want. The error rx.ErrTime says that the key
+	// does not match within the limit; others, that nobody can tell.
 	Match(key string, want int) (groups []string, matched bool, err error)
 
 	// Groups returns how many groups there are.
@@ -43,7 +50,8 @@ type Dialect struct {
 	Unclosed string // the warning's word for what becomes of a rule without end
 
 	// Compile compiles a pattern. The flags are those that were given an odd
-	// number of times. The text of an error goes into the warning.
+	// number of times. The text of an error goes into the warning. An
+	// errors.ErrUnsupported is about a good pattern.
 	Compile func(pattern, flags string) (Matcher, error)
 }
 
@@ -120,38 +128,56 @@ func warn(opt *Options, line int, format string, args ...any) {
 }
 
 // Lookup returns the result of the first rule that matches.
-func (t *Table) Lookup(key string) (value string, found bool) {
+func (t *Table) Lookup(key string) (value string, found bool, err error) {
 	for i := 0; i < len(t.rules); i++ {
 		r := &t.rules[i]
 		switch r.op {
 		case opMatch:
-			groups, ok := t.match(r, &r.first, key, r.result.most)
+			groups, ok, err := t.match(r, &r.first, key, r.result.most)
 			if ok && r.second.pattern != nil {
-				_, ok = t.match(r, &r.second, key, 0)
+				_, ok, err = t.match(r, &r.second, key, 0)
+			}
+			if err != nil {
+				return "", false, err
 			}
 			if ok {
-				return r.result.expand(groups), true
+				return r.result.expand(groups), true, nil
 			}
 		case opIf:
-			if _, ok := t.match(r, &r.first, key, 0); ok {
+			_, ok, err := t.match(r, &r.first, key, 0)
+			switch {
+			case err != nil:
+				return "", false, err
+			case ok:
 				continue
-			}
-			if r.end == 0 {
-				return "", false
+			case r.end == 0:
+				return "", false, nil
 			}
 			i = r.end
 		}
 	}
-	return "", false
+	return "", false, nil
 }
 
-// match reports whether a condition is fulfilled. An error is not, negated or
-// not.
-func (t *Table) match(r *rule, c *condition, key string, want int) ([]string, bool) {
+// match reports whether a condition is fulfilled. At the limit it is not, negated
+// or not.
+func (t *Table) match(r *rule, c *condition, key string, want int) ([]string, bool, error) {
 	groups, matched, err := c.pattern.Match(key, want)
-	if err != nil {
-		t.warn(r.line, "%v", err)
-		return nil, false
+	if err == nil {
+		return groups, matched != c.negated, nil
 	}
-	return groups, matched != c.negated
+	t.warn(r.line, "%v", err)
+	if errors.Is(err, rx.ErrTime) {
+		return nil, false, nil
+	}
+	return nil, false, fmt.Errorf("line %d: %w", r.line, err)
 }
+
+// An unknown stands for a pattern that is not supported.
+type unknown struct{ err error }
+
+// Match implements Matcher.
+func (u unknown) Match(string, int) ([]string, bool, error) { return nil, false, u.err }
+
+// Groups implements Matcher.
+func (u unknown) Groups() int { return math.MaxInt }

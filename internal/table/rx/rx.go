@@ -10,29 +10,19 @@
 // Where it can, for Go's own engine, whose time is linear in the length of the
 // key. Only what needs more (references back, looking around) goes to an engine
 // that backtracks, whose time is bounded by MatchTime: a match that takes
-// longer is an error, as it is with PCRE's limit of steps.
+// longer is an error, as it is with PCRE's limit of steps. Processor time
+// counts: what a rule says must not depend on what else the machine does.
 package rx
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"strings"
-	"sync"
-	"time"
 	"unicode/utf8"
-
-	"github.com/dlclark/regexp2"
 )
-
-// MatchTime bounds the time of one match by the engine that backtracks.
-const MatchTime = time.Second
 
 // maxExpression bounds the length of an expression after translation, in bytes.
 const maxExpression = 1 << 20
-
-// ErrTime is the error for a match that takes longer than MatchTime.
-var ErrTime = errors.New("match limit exceeded")
 
 // A Program is an expression as a translator wrote it.
 type Program struct {
@@ -48,19 +38,18 @@ type Program struct {
 // An Expression is a compiled regular expression.
 type Expression struct {
 	linear *regexp.Regexp // nil: use full
-	full   func() (*regexp2.Regexp, error)
+	full   *backtracker
 
 	program Program
 }
 
 // Compile compiles a program. An expression that is too large for Go's engine
-// is given to the other one.
+// is given to the other one. One that no engine takes is errors.ErrUnsupported.
 func Compile(p Program) (*Expression, error) {
 	if len(p.Full) > maxExpression {
-		return nil, errors.New("regular expression is too large")
+		return nil, unsupported{errors.New("regular expression is too large")}
 	}
-	e := &Expression{program: p}
-	e.full = sync.OnceValues(func() (*regexp2.Regexp, error) { return compileFull(p.Full) })
+	e := &Expression{program: p, full: newBacktracker(p.Full)}
 	if p.Linear != "" {
 		if re, err := regexp.Compile(p.Linear); err == nil {
 			if p.Longest {
@@ -70,26 +59,17 @@ func Compile(p Program) (*Expression, error) {
 		}
 	}
 	if e.linear == nil {
-		if _, err := e.full(); err != nil {
-			return nil, err
+		if err := e.full.compile(); err != nil {
+			return nil, unsupported{err}
 		}
 	}
 	return e, nil
 }
 
-func compileFull(expr string) (re *regexp2.Regexp, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			re, err = nil, fmt.Errorf("compile expression: %v", p)
-		}
-	}()
-	re, err = regexp2.Compile(expr, regexp2.None)
-	if err != nil {
-		return nil, err
-	}
-	re.MatchTimeout = MatchTime
-	return re, nil
-}
+// unsupported makes an error errors.ErrUnsupported, without a word.
+type unsupported struct{ error }
+
+func (unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Groups returns how many groups the expression has.
 func (e *Expression) Groups() int { return e.program.Groups }
@@ -130,18 +110,12 @@ func (e *Expression) matchLinear(key string, want int) ([]string, bool) {
 }
 
 func (e *Expression) matchFull(key string, want int) ([]string, bool, error) {
-	re, err := e.full()
-	if err != nil {
-		return nil, false, err
-	}
 	runes := make([]rune, len(key))
 	for i := range runes {
 		runes[i] = wide(key[i])
 	}
-	m, err := re.FindRunesMatch(runes)
+	m, err := e.full.match(runes)
 	switch {
-	case err != nil && strings.Contains(err.Error(), "timeout"):
-		return nil, false, ErrTime
 	case err != nil:
 		return nil, false, err
 	case m == nil:

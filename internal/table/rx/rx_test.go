@@ -4,6 +4,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/dlclark/regexp2"
 )
 
 func all() string {
@@ -71,23 +74,53 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestTime: a match that takes too long ends.
-func TestTime(t *testing.T) {
-	e, err := Compile(Program{Full: `(?>x)*(a*)*(a*)*(a*)*b\k<1>`})
+// hard is a match that takes the engine that backtracks some tenths of a second.
+func hard(t *testing.T, limit time.Duration) (*Expression, string) {
+	t.Helper()
+	e, err := Compile(Program{Full: `\A(?!(?:a|aa)+b)`})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := e.Match(strings.Repeat("a", 5000), 0); !errors.Is(err, ErrTime) {
+	if limit != 0 {
+		e.full = newBacktracker(e.program.Full)
+		e.full.limit = limit
+	}
+	return e, strings.Repeat("a", 28)
+}
+
+// TestTime: a match that takes too long ends.
+func TestTime(t *testing.T) {
+	e, key := hard(t, 100*time.Millisecond)
+	for range 2 {
+		if _, _, err := e.Match(strings.Repeat(key, 9), 0); !errors.Is(err, ErrTime) {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// TestBusy: what a rule says does not depend on what else the machine does. The
+// limit of the engine is up long before that of the processor time, as it is
+// where a thread does not get the processor.
+func TestBusy(t *testing.T) {
+	e, key := hard(t, 0)
+	for i := range e.full.engines {
+		e.full.engines[i] = func() (*regexp2.Regexp, error) { return compileFull(e.program.Full, time.Millisecond) }
+	}
+	if _, _, err := e.Match(strings.Repeat(key, 9), 0); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v", err)
+	}
+	e.full.engines[attempts-1] = func() (*regexp2.Regexp, error) { return compileFull(e.program.Full, time.Minute) }
+	if _, matched, err := e.Match(key, 0); !matched || err != nil {
+		t.Errorf("%v, %v", matched, err)
 	}
 }
 
 func TestCompile(t *testing.T) {
-	if _, err := Compile(Program{Full: "("}); err == nil {
-		t.Error("bad expression compiled")
+	if _, err := Compile(Program{Full: "("}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("bad expression: %v", err)
 	}
-	if _, err := Compile(Program{Full: strings.Repeat("a", maxExpression+1)}); err == nil {
-		t.Error("huge expression compiled")
+	if _, err := Compile(Program{Full: strings.Repeat("a", maxExpression+1)}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("huge expression: %v", err)
 	}
 	// Too large for the one engine, not for the other.
 	e, err := Compile(Program{Linear: "a{2000}", Full: "a{2000}"})
