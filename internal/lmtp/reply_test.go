@@ -247,3 +247,14 @@ func checkReply(t *testing.T, r Reply, utf8ok bool) {
 		}
 	}
 }
+
+// A reply of nothing but lines that are none does not fill the log.
+func TestNonLMTPFlood(t *testing.T) {
+	rec := new(recorder)
+	opt := &Options{PeerPort: "h[a]:24", Addr: "a", HelpfulWarnings: true, Hooks: Hooks{Log: rec}}
+	r := newReplyReader(strings.NewReader(strings.Repeat("\n", maxReplyBytes+1)), opt)
+	r.pipeline = true
+	if _, err := r.read(); !errors.Is(err, ErrReplyTooLong) || len(rec.log) != 2*maxComplaints {
+		t.Errorf("%v, %d lines in the log", err, len(rec.log))
+	}
+}

@@ -19,6 +19,9 @@ const (
 	minLineLimit = 512
 	// maxReplyBytes bounds what is read in the hope of the end of one reply.
 	maxReplyBytes = 1 << 20
+	// maxComplaints bounds the lines of one reply that the log complains of: a
+	// megabyte of empty lines would be a log of some hundred megabytes.
+	maxComplaints = 20
 )
 
 // errLocal marks a failure on our side.
@@ -130,6 +133,7 @@ func (r *replyReader) read() (Reply, error) {
 	var reply Reply
 	start := r.consumed
 	size := 0 // of the text kept
+	odd := 0  // lines that are none of a reply
 	skipped := false
 	for {
 		raw, err := r.line()
@@ -169,7 +173,9 @@ func (r *replyReader) read() (Reply, error) {
 				r.strange(line)
 			}
 			reply.Malformed = true
-			r.complain(line)
+			if odd++; odd <= maxComplaints {
+				r.complain(line)
+			}
 		}
 	}
 }
