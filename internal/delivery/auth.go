@@ -113,6 +113,7 @@ func (s *session) peer(myHostname string) sasl.Peer {
 		ClientName:  myHostname,
 		TLS:         s.TLS(),
 		Certificate: s.certificate,
+		Offered:     strings.Fields(s.Caps().Auth),
 	}
 }
 

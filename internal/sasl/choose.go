@@ -27,6 +27,11 @@ type Peer struct {
 	// Certificate: the server has a certificate of ours, which EXTERNAL
 	// refers to.
 	Certificate bool
+	// Offered are the mechanisms that the server offers, also those that the
+	// settings leave out.
+	Offered []string
+
+	stripped bool // see stripped
 }
 
 // A mechanism is one row of the table.
@@ -112,6 +117,7 @@ func noNUL(l Login, _ Peer) string {
 // Its error is a *NoMechanismError if there is none, and an *Error if the login
 // does not suit the one that there is.
 func Choose(offered []string, policy Policy, login Login, peer Peer) (gosasl.Client, error) {
+	peer.stripped = stripped(policy, peer)
 	for _, m := range mechanisms() {
 		if contains(offered, m.name) && m.refuse(policy, login, peer) == "" {
 			c, err := m.client(login, peer)
@@ -136,6 +142,15 @@ func (m *mechanism) refuse(policy Policy, login Login, peer Peer) string {
 		return m.unfit(login, peer)
 	}
 	return ""
+}
+
+// stripped tells whether we could bind a login to the TLS session, and the server
+// seems not to know how. SCRAM then says so, and a server that does know finds
+// out that somebody has taken its offer away (RFC 5802 section 6).
+func stripped(policy Policy, peer Peer) bool {
+	return policy.ChannelBinding && peer.TLS != nil && !slices.ContainsFunc(peer.Offered, func(name string) bool {
+		return strings.HasSuffix(strings.ToUpper(name), "-PLUS")
+	})
 }
 
 func contains(offered []string, name string) bool {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	gosasl "github.com/emersion/go-sasl"
 )
@@ -133,8 +134,9 @@ type oauthClient struct {
 }
 
 func newOAuthBearer(l Login, p Peer) (gosasl.Client, error) {
+	name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(l.Username) // saslname, RFC 5801 section 4
 	return &oauthClient{Client: gosasl.NewOAuthBearerClient(&gosasl.OAuthBearerOptions{
-		Username: l.Username, Token: l.Password, Host: p.Host, Port: p.Port,
+		Username: name, Token: l.Password, Host: p.Host, Port: p.Port,
 	})}, nil
 }
 

@@ -44,6 +44,7 @@ func TestDialogs(t *testing.T) {
 		{"CRAM-MD5", user, []string{"a", "b"}, "-|user b0eba8aee3fb9b23a5f8779659d32f23|CRAM-MD5: generic failure: a challenge after the last step"},
 		{"XOAUTH2", user, []string{`{"status":"401"}`}, "user=user\x01auth=Bearer secret\x01\x01|"},
 		{"OAUTHBEARER", user, []string{`{"status":"invalid_token"}`}, "n,a=user,\x01host=h\x01auth=Bearer secret\x01\x01|\x01"},
+		{"OAUTHBEARER", Login{Username: "a=b,c", Password: "secret"}, nil, "n,a=a=3Db=2Cc,\x01host=h\x01auth=Bearer secret\x01\x01"},
 		{"ANONYMOUS", user, nil, "anonymous@mail.example.com"},
 	} {
 		client := choose(t, c.name, c.login, Peer{Host: "h", ClientName: "mail.example.com"})
@@ -181,6 +182,59 @@ func TestSCRAMPlus(t *testing.T) {
 		}
 	}
 }
+
+// TestStripped: where the -PLUS mechanisms are wanted, a server that has one finds
+// out that somebody has taken it from its offer.
+func TestStripped(t *testing.T) {
+	state := handshake(t)
+	user := Login{Username: "user", Password: "secret"}
+	binding, err := scram.NewTLSExporterBinding(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		wanted  bool
+		state   *tls.ConnectionState
+		offered string
+		flag    string // of the client
+		bound   bool   // the server has channel binding
+		good    bool
+	}{
+		{true, state, "PLAIN SCRAM-SHA-256", "y", true, false},
+		{true, state, "PLAIN SCRAM-SHA-256", "y", false, true},
+		{true, state, "SCRAM-SHA-1-PLUS SCRAM-SHA-256", "n", true, true}, // by the filter
+		{false, state, "PLAIN SCRAM-SHA-256", "n", true, true},
+		{true, nil, "PLAIN SCRAM-SHA-256", "n", false, true},
+	} {
+		client, err := Choose([]string{"SCRAM-SHA-256"}, Policy{ChannelBinding: c.wanted}, user, Peer{TLS: c.state, Offered: strings.Fields(c.offered)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := scramServer(t, scram.SHA256, 4096).NewConversation()
+		if c.bound {
+			server = scramServer(t, scram.SHA256, 4096).NewConversationWithChannelBinding(binding)
+		}
+		flag := ""
+		serverErr, clientErr := talk(overheard{client, &flag}, server)
+		if good := serverErr == nil && clientErr == nil; good != c.good || flag != c.flag {
+			t.Errorf("%+v: flag %s, %v, %v", c, flag, serverErr, clientErr)
+		}
+	}
+}
+
+// overheard keeps the first byte of the initial response.
+type overheard struct {
+	gosasl.Client
+	flag *string
+}
+
+func (o overheard) Start() (string, []byte, error) {
+	name, response, err := o.Client.Start()
+	*o.flag = string(response[:1])
+	return name, response, err
+}
+
+func (o overheard) Finish() error { return finish(o.Client) }
 
 func TestChallenge(t *testing.T) {
 	for _, c := range []struct{ text, want, short string }{

@@ -36,7 +36,10 @@ func newSCRAM(name string, hash scram.HashGeneratorFcn, plus bool, l Login, p Pe
 		// The library's text may have a part of the password in it.
 		return nil, &Error{name, badParameter, "the login does not suit the mechanism"}
 	}
-	if !plus {
+	switch {
+	case !plus && p.stripped:
+		return &scramClient{name, c.NewConversationAdvertisingChannelBinding()}, nil
+	case !plus:
 		return &scramClient{name, c.NewConversation()}, nil
 	}
 	binding, err := channelBinding(p.TLS)
