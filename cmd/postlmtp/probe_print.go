@@ -19,7 +19,7 @@ type stepPrinter struct {
 // step shows one step.
 func (p *stepPrinter) step(s probe.Step) {
 	if s.Server != p.server && s.Server != "" {
-		fmt.Fprintf(p.w, "\n%s\n", p.paint(bold, s.Server))
+		fmt.Fprintf(p.w, "\n%s\n", p.paint(bold, harmless(s.Server)))
 	}
 	p.server = s.Server
 	word, colour := map[probe.Result]string{
@@ -50,7 +50,7 @@ func (p *stepPrinter) step(s probe.Step) {
 		if mark == "" {
 			mark = "-"
 		}
-		fmt.Fprintf(p.w, "%*s%s %s\n", stepIndent, "", p.paint(dim, fmt.Sprintf("%8.1f ms %s", line.AtMS, mark)), line.Text)
+		fmt.Fprintf(p.w, "%*s%s %s\n", stepIndent, "", p.paint(dim, fmt.Sprintf("%8.1f ms %s", line.AtMS, mark)), harmless(line.Text))
 	}
 }
 
@@ -72,6 +72,7 @@ func (p *stepPrinter) below(label, text string) {
 // wrapped prints text whose first line has begun already.
 func (p *stepPrinter) wrapped(label, text string, indent int) {
 	fmt.Fprint(p.w, label)
+	text = harmless(text)
 	lines := []string{text} // as it is, if it fits
 	if limit := max(width+12-indent, 40); len(text) > limit {
 		lines = wrap(text, limit)

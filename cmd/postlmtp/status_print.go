@@ -52,15 +52,20 @@ func (p *statusPage) line(colour, format string, args ...any) {
 	p.out.WriteString(text + "\n")
 }
 
-// fit cuts a text to a number of columns, and replaces what would command the
-// terminal: names and errors come from strangers.
-func fit(text string, columns int) string {
-	text = strings.Map(func(r rune) rune {
+// harmless replaces what would command the terminal: names, errors and
+// certificates come from strangers.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
 			return '?'
 		}
 		return r
 	}, text)
+}
+
+// fit cuts a text to a number of columns, and makes it harmless.
+func fit(text string, columns int) string {
+	text = harmless(text)
 	if utf8.RuneCountInString(text) <= columns {
 		return text
 	}

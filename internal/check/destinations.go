@@ -52,6 +52,9 @@ func (c *checker) routes() []aRoute {
 	for _, param := range transportTables() {
 		for _, spec := range c.tableNames(param) {
 			for _, entry := range source(spec) {
+				if param == "sender_dependent_default_transport_maps" && strings.EqualFold(entry.value, "DUNNO") {
+					continue // default_transport
+				}
 				list = append(list, aRoute{entry.key + " " + entry.value, entry.value, entry.file, entry.line})
 			}
 		}
@@ -204,19 +207,42 @@ func source(spec string) []entry {
 	return slices.DeleteFunc(list, func(e entry) bool { return e.line == 0 || e.value == "" })
 }
 
-// split splits a line into key and value. A pattern may have blanks.
+// split splits a line into key and value. Conditions (if, endif) are no entries.
 func split(kind, line, file string, number int) entry {
 	at := strings.IndexAny(line, " \t")
-	if kind == "regexp" || kind == "pcre" {
-		if strings.HasPrefix(line, "if ") || strings.HasPrefix(line, "endif") {
-			return entry{}
-		}
-		at = strings.LastIndexAny(line, " \t")
+	patterns := kind == "regexp" || kind == "pcre"
+	if word := line[:max(at, 0)]; (patterns || kind == "cidr") && strings.EqualFold(word, "if") {
+		return entry{}
+	}
+	if patterns {
+		at = afterPattern(line)
 	}
 	if at < 0 {
 		return entry{line, "", file, number}
 	}
 	return entry{strings.TrimSpace(line[:at]), strings.TrimSpace(line[at:]), file, number}
+}
+
+// afterPattern returns where the first blank behind a pattern and its flags is,
+// -1 if there is none: /pattern/flags, with any delimiter, and ! in front.
+func afterPattern(line string) int {
+	start := len(line) - len(strings.TrimLeft(line, "! \t"))
+	if start >= len(line) {
+		return -1
+	}
+	for i := start + 1; i < len(line); i++ {
+		switch line[i] {
+		case '\\':
+			i++
+		case line[start]:
+			blank := strings.IndexAny(line[i:], " \t")
+			if blank < 0 {
+				return -1
+			}
+			return i + blank
+		}
+	}
+	return -1
 }
 
 // tables reports indexed files that are older than their source, of all

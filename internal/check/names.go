@@ -12,6 +12,9 @@ import (
 // splitLimit takes the name of a parameter of the queue manager apart that begins
 // with the name of a service.
 func splitLimit(name string) (service, end string, ok bool) {
+	if name == "smtpd_recipient_limit" || name == "qmgr_message_recipient_limit" {
+		return "", "", false // those of smtpd(8) and of the queue manager itself
+	}
 	for _, end := range config.TransportParams() {
 		if service, found := strings.CutSuffix(name, end); found && service != "" && len(end) > 0 {
 			// "_recipient_limit" is also the end of a longer one.

@@ -1,9 +1,11 @@
 package check
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"postlmtp/internal/permit"
@@ -86,6 +88,21 @@ func (t *target) local() bool {
 	return len(t.hosts)+len(t.sockets) > 0
 }
 
+// mayTLS tells whether level may is left for a socket by the tables about TLS. A
+// server that keeps tables is not asked: it may say otherwise.
+func (t *target) mayTLS(p place) bool {
+	l := &t.config.LMTP
+	for _, server := range []string{"proxy:", "socketmap:", "tcp:"} {
+		if strings.Contains(l.TLSPolicyMaps+l.TLSPerSite, server) {
+			return false
+		}
+	}
+	host := t.config.MyHostname
+	policy, err := t.tool.Delivery.TLS.Engine.Policy(context.Background(),
+		tlspolicy.Target{Nexthop: p.nexthop, Domain: host, Host: host, Address: p.nexthop})
+	return err == nil && policy.Level == tlspolicy.May
+}
+
 // security looks at TLS and logins.
 func (c *checker) security(t *target) {
 	if t.tool == nil {
@@ -110,7 +127,7 @@ func (c *checker) security(t *target) {
 			fmt.Sprintf("lmtp_sasl_security_options = %s allows plain-text passwords, and lmtp_tls_security_level = %v does not demand TLS", l.SASLSecurityOptions, level),
 			"lmtp_tls_security_level = encrypt, or noplaintext in lmtp_sasl_security_options")
 	}
-	if level == tlspolicy.May && len(t.sockets) > 0 {
+	if level == tlspolicy.May && slices.ContainsFunc(t.sockets, t.mayTLS) {
 		at("PL061", "lmtp_tls_security_level", "lmtp_tls_security_level = may makes no sense for a UNIX-domain socket: every delivery logs a warning",
 			fmt.Sprintf("-o lmtp_tls_security_level=none for the service %s, or an entry of lmtp_tls_policy_maps", t.service.Name))
 	}
