@@ -316,16 +316,23 @@ func (x *transfer) failed(err error) {
 // going to send again: the final dot was sent, and replies are missing.
 func (x *transfer) logUnconfirmed(err error) {
 	var conn *lmtp.ConnError
-	open := x.open()
-	if !errors.As(err, &conn) || !conn.Ambiguous() || len(open) == 0 {
+	var local *lmtp.LocalError
+	open, what := x.open(), ""
+	switch {
+	case len(open) == 0:
+	case errors.As(err, &conn) && conn.Ambiguous():
+		what = "did not answer the end of the message"
+	case errors.As(err, &local) && local.Stage == lmtp.StageFinal:
+		what = "answered the end of the message, which lmtp_reply_filter kept us from reading,"
+	}
+	if what == "" {
 		return
 	}
 	x.j.unconfirmed = true
 	x.j.watch.Unconfirmed(len(open))
 	if x.j.d.opt.ExtraLogging {
-		x.j.d.opt.Log.Infof("%s: unconfirmed: %s did not answer the end of the message for %d of %d recipients; "+
-			"they may have it already, and will get it again",
-			x.j.req.QueueID, x.s.endpoint.Relay(), len(open), len(x.offered))
+		x.j.d.opt.Log.Infof("%s: unconfirmed: %s %s for %d of %d recipients; they may have it already, and will get it again",
+			x.j.req.QueueID, x.s.endpoint.Relay(), what, len(open), len(x.offered))
 	}
 }
 

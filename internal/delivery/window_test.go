@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -124,4 +125,35 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%v without progress in %v", longest, took)
 		}
 	})
+}
+
+// A reply that the reply filter cannot judge leaves open what became of its
+// recipient, and of those behind it.
+func TestFilterFailsAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.opt.Session.ReplyFilter = func(line string) (string, bool, error) {
+			if strings.Contains(line, "second") {
+				return "", false, errors.New("look up line: table is gone")
+			}
+			return "", false, nil
+		}
+		w.servers["a"] = &server{final: map[string]string{"2@x": "250 2.0.0 second"}}
+		w.deliver(New(w.opt, w), "[a]", 0, "1@x", "2@x", "3@x")
+		if want := "sent 1@x 2.0.0 deferred 2@x 4.3.0 deferred 3@x 4.3.0"; len(w.events) != 3 || want != outcomes(w.events) {
+			t.Errorf("%q", w.events)
+		}
+		if log := strings.Join(w.log, "\n"); !strings.Contains(log, "unconfirmed: a[192.0.2.97]:24 answered the end of the message, which lmtp_reply_filter kept us from reading, for 2 of 3 recipients") {
+			t.Errorf("log %s", log)
+		}
+	})
+}
+
+// outcomes are the first three words of each event.
+func outcomes(events []string) string {
+	var words []string
+	for _, e := range events {
+		words = append(words, strings.Fields(e)[:3]...)
+	}
+	return strings.Join(words, " ")
 }

@@ -65,7 +65,7 @@ func (c *chunker) brokenOff(w *groupWriter, k int, err error) error {
 		err = werr // the time was that of the drain
 	}
 	stage := s.cmds[k].stage
-	if sent && (k > 0 || isTimeout(err)) {
+	if sent && (k > 0 || isTimeout(err) || errors.As(err, new(*errLocal))) {
 		stage = StageFinal
 	}
 	err = s.fail(stage, err)
