@@ -113,11 +113,34 @@ func (l *Link) take(ctx context.Context) (*Conn, error) {
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
-	conn, err := l.Dial(ctx)
+	conn, err := l.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &Conn{Conn: conn, Reader: bufio.NewReader(conn), born: time.Now()}, nil
+}
+
+// Pauses between attempts to connect to a socket with a full queue.
+const (
+	firstPause = time.Millisecond
+	maxPause   = 50 * time.Millisecond
+)
+
+// dial connects. Where the queue of connections of a UNIX-domain socket is full
+// the system says EAGAIN at once; a blocking connect, which Postfix uses, waits
+// for room. It is full after a reload, when everybody connects anew.
+func (l *Link) dial(ctx context.Context) (net.Conn, error) {
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		conn, err := l.Dial(ctx)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // quiet says that the server has neither said anything since its last answer nor

@@ -9,10 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fakeServer echoes lines over connections in memory.
@@ -246,4 +249,60 @@ func TestLinkUnasked(t *testing.T) {
 	if err := echo(l, t.Context(), "two"); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestLinkFullQueue: where the queue of connections of a socket is full, a
+// question waits until there is room.
+func TestLinkFullQueue(t *testing.T) {
+	dir, err := os.MkdirTemp("", "l") // short: it has a socket in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close()
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: path}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.FileListener(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dial := func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", path) }
+	filler, err := dial(t.Context()) // the one connection that fits
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer filler.Close()
+
+	short := &Link{Dial: dial, Timeout: 20 * time.Millisecond}
+	if err := echo(short, t.Context(), "one"); err == nil {
+		t.Error("no error from a socket that is full for ever")
+	}
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go io.Copy(c, c)
+		}
+	}()
+	l := &Link{Dial: dial, Timeout: time.Minute, Idle: time.Minute, TTL: time.Minute}
+	defer l.Close()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if err := echo(l, t.Context(), "two"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
