@@ -127,9 +127,10 @@ func (s *Session) noteOdd() {
 }
 
 // Use ties the session to another delivery: log lines and trace events go to
-// its hooks, and ProtocolError starts anew.
+// its hooks, and ProtocolError starts anew. What it had from the one before is let
+// go, so that an idle session does not hold it in memory: no handshake follows.
 func (s *Session) Use(h Hooks) {
-	s.opt.Hooks = h
+	s.opt.Hooks, s.opt.TLS, s.opt.AcceptTLS = h, nil, nil
 	s.odd = false
 }
 

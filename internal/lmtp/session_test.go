@@ -2,11 +2,14 @@ package lmtp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 )
 
 // open opens a session against f, inside a bubble.
@@ -238,4 +241,34 @@ func TestEndlessLineEndsReuse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An idle session does not hold what belongs to the delivery that opened it.
+func TestUseLetsGo(t *testing.T) {
+	type delivery struct{ transcript [1 << 16]byte }
+	bubble(t, "", func(t *testing.T) {
+		f := &fakeServer{}
+		client, server := memPair(1 << 16)
+		f.start(server)
+		var gone weak.Pointer[delivery]
+		open := func() *Session {
+			d, opt := new(delivery), testOptions(new(recorder))
+			gone = weak.Make(d)
+			opt.AcceptTLS = func(*tls.ConnectionState) error { d.transcript[0]++; return nil }
+			opt.Hooks.Stage = func(Stage) { d.transcript[1]++ }
+			s, err := Open(context.Background(), client, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Use(Hooks{})
+			return s
+		}
+		s := open()
+		runtime.GC()
+		if gone.Value() != nil {
+			t.Error("the delivery is still in memory")
+		}
+		s.Quit(context.Background(), true)
+		<-f.done
+	})
 }
