@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -130,7 +131,7 @@ func (n *listener) serve(dir *Directory) {
 		if err != nil || !n.keep(l) {
 			return
 		}
-		serve(l, map[string]page{metricsPath: {metrics.ContentType, dir.Metrics}})
+		serve(l, map[string]page{metricsPath: dir.page()})
 	}()
 }
 
@@ -180,12 +181,38 @@ func (d *Directory) Metrics(w io.Writer) error {
 	return metrics.Write(w, c.Services)
 }
 
+// freshTime is how long the same answer is given again. An answer takes some 10 ms
+// of processor time, and every account of the machine may ask at a loopback
+// address: it must not take that from the deliveries.
+const freshTime = 500 * time.Millisecond
+
+// page is Metrics, not made anew all the time.
+func (d *Directory) page() page {
+	var mu sync.Mutex
+	var text bytes.Buffer
+	var made time.Time
+	return page{metrics.ContentType, func(w io.Writer) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if made.IsZero() || time.Since(made) >= freshTime {
+			made = time.Time{}
+			text.Reset()
+			if err := d.Metrics(&text); err != nil {
+				return err
+			}
+			made = time.Now()
+		}
+		_, err := w.Write(text.Bytes())
+		return err
+	}}
+}
+
 // ServeMetrics answers Prometheus at an address until ctx ends. It is for a
 // process that stays, such as the tool.
 func (d *Directory) ServeMetrics(ctx context.Context, l net.Listener) {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	serve(l, map[string]page{metricsPath: {metrics.ContentType, d.Metrics}, "/": {"text/plain", func(w io.Writer) error {
+	serve(l, map[string]page{metricsPath: d.page(), "/": {"text/plain", func(w io.Writer) error {
 		_, err := bytes.NewBufferString("postlmtp: metrics are at " + metricsPath + "\n").WriteTo(w)
 		return err
 	}}})

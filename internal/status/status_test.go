@@ -402,6 +402,36 @@ func TestListener(t *testing.T) {
 	}
 }
 
+// Who asks all the time does not have the answer made all the time.
+func TestFlood(t *testing.T) {
+	dir := newDir(t)
+	defer start(t, dir, nil).Close()
+	d, err := OpenDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go d.ServeMetrics(ctx, l)
+	_, before := readState(d.state, d.boot)
+	begun := time.Now()
+	for range 50 {
+		text, err := scrape("http://"+l.Addr().String()+"/metrics", http.DefaultClient)
+		if err != nil || !strings.Contains(text, "postlmtp_process_starts_total") {
+			t.Fatalf("%v %s", err, text)
+		}
+	}
+	_, after := readState(d.state, d.boot)
+	if most := 1 + uint64(time.Since(begun)/freshTime); after-before > most {
+		t.Errorf("the answer was made %d times, not %d", after-before, most)
+	}
+}
+
 func TestParseListen(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                     "{ invalid AddrPort}",
