@@ -29,17 +29,29 @@ var ErrBusy = errors.New("no time for a match: the machine is too busy")
 // it with little processor time is tried again, with twice the limit.
 const attempts = 5
 
+// longKey is the length from which a key has an engine of its own. The engine
+// keeps the memory that a match needed, up to a hundred times the key, for as
+// many matches as were under way at once.
+const longKey = 1024
+
 // A backtracker is an expression for the engine that backtracks, compiled when
 // it is needed.
 type backtracker struct {
-	engines [attempts]func() (*regexp2.Regexp, error)
-	limit   time.Duration // of processor time
+	limit time.Duration // of processor time
+	usual func() (*regexp2.Regexp, error)
+
+	// engine returns what to use for a number of attempt and a length of key.
+	engine func(attempt, length int) (*regexp2.Regexp, error)
 }
 
 func newBacktracker(expr string) *backtracker {
 	b := &backtracker{limit: MatchTime}
-	for i := range b.engines {
-		b.engines[i] = sync.OnceValues(func() (*regexp2.Regexp, error) { return compileFull(expr, b.limit<<i) })
+	b.usual = sync.OnceValues(func() (*regexp2.Regexp, error) { return compileFull(expr, b.limit) })
+	b.engine = func(attempt, length int) (*regexp2.Regexp, error) {
+		if attempt == 0 && length < longKey {
+			return b.usual()
+		}
+		return compileFull(expr, b.limit<<attempt)
 	}
 	return b
 }
@@ -60,7 +72,7 @@ func compileFull(expr string, limit time.Duration) (re *regexp2.Regexp, err erro
 
 // compile reports what is wrong with the expression.
 func (b *backtracker) compile() error {
-	_, err := b.engines[0]()
+	_, err := b.usual()
 	return err
 }
 
@@ -69,8 +81,8 @@ func (b *backtracker) match(text []rune) (*regexp2.Match, error) {
 	// The kernel counts the time of a thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for _, engine := range b.engines {
-		re, err := engine()
+	for attempt := range attempts {
+		re, err := b.engine(attempt, len(text))
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package rx
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -103,16 +104,39 @@ func TestTime(t *testing.T) {
 // where a thread does not get the processor.
 func TestBusy(t *testing.T) {
 	e, key := hard(t, 0)
-	for i := range e.full.engines {
-		e.full.engines[i] = func() (*regexp2.Regexp, error) { return compileFull(e.program.Full, time.Millisecond) }
+	limits := make([]time.Duration, attempts)
+	e.full.engine = func(attempt, _ int) (*regexp2.Regexp, error) {
+		return compileFull(e.program.Full, max(limits[attempt], time.Millisecond))
 	}
 	if _, _, err := e.Match(strings.Repeat(key, 9), 0); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v", err)
 	}
-	e.full.engines[attempts-1] = func() (*regexp2.Regexp, error) { return compileFull(e.program.Full, time.Minute) }
+	limits[attempts-1] = time.Minute
 	if _, matched, err := e.Match(key, 0); !matched || err != nil {
 		t.Errorf("%v, %v", matched, err)
 	}
+}
+
+// TestMemory: what the match of a long key needs is not kept.
+func TestMemory(t *testing.T) {
+	e, err := Compile(Program{Full: `\A(?:(?:(?s:.))*\b(?:x|y))?(?!q)`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	if _, matched, err := e.Match(strings.Repeat("abc ", 25_600), 0); !matched || err != nil {
+		t.Errorf("%v, %v", matched, err)
+	}
+	if kept := heap() - before; kept > 1<<20 {
+		t.Errorf("%d bytes are kept", kept)
+	}
+	runtime.KeepAlive(e)
 }
 
 func TestCompile(t *testing.T) {
