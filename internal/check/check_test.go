@@ -176,6 +176,8 @@ func TestFindings(t *testing.T) {
 		{"destination in a table", site{main: "transport_maps = texthash:DIR/table\n", files: map[string]string{"table": "# x\nexample.com lmtp:host:port:x\n"}},
 			"PL040 table:2 example.com lmtp:host:port:x | a destination is"},
 		{"service", site{main: "mailbox_transport = lmpt:unix:x\n"}, "PL041 main.cf:7 no service lmpt | lmtp:unix:x?"},
+		{"service in a word of master.cf", site{master: usualMaster + "smtp inet n - - - - smtpd -o content_filter=lmpt:x\n"},
+			"PL041 master.cf:2 no service lmpt | lmtp:x?"},
 		{"service forgotten", site{main: "mailbox_transport = unix:private/x\n"}, "PL041 main.cf:7 no service unix | lmtp:unix:private/x"},
 		{"pattern with a text behind it", site{master: usualMaster + "smtp unix - - n - - smtp\nerror unix - - n - - error\n", main: "transport_maps = pcre:DIR/table\n", files: map[string]string{
 			"table": "/^a\\/ b@/i error:5.1.1 no such user here\nif /x y/\n!,c d, smtp:\nendif\n"}}, ""},
@@ -240,6 +242,33 @@ func show(list []Finding) string {
 		fmt.Fprintf(&b, "\n%s %s %s: %s | %s", f.Number, f.Severity, f.Place(), f.Text, f.Fix)
 	}
 	return b.String()
+}
+
+func TestUsers(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		site site
+		want string // part of the one that is found, empty for none
+	}{
+		{"nobody", site{main: "lmtp_destination_recipient_limit = 1\nx = notlmtp:y lmtp\n"}, ""},
+		{"transport", site{main: "relay_transport = lmtp:inet:x\n"}, "main.cf:7: relay_transport = lmtp:inet:x"},
+		{"name alone", site{main: "relay_transport = lmtp\n"}, "main.cf:7: relay_transport = lmtp"},
+		{"table", site{main: "transport_maps = texthash:DIR/table\n", files: map[string]string{"table": "a lmtp:inet:x\n"}}, "table:1: a lmtp:inet:x"},
+		{"word of master.cf", site{master: usualMaster + "smtp inet n - - - - smtpd -o content_filter=lmtp:inet:x\n"}, "master.cf:2: -o content_filter=lmtp:inet:x"},
+		{"table without a file", site{main: "transport_maps = static:lmtp:inet:x\n"}, "main.cf:7: transport_maps = static:lmtp:inet:x"},
+		{"table in line", site{main: "transport_maps = inline:{{a.example = lmtp:inet:x}}\n"}, "main.cf:7: transport_maps = inline:"},
+		{"filter", site{main: "smtpd_client_restrictions = check_client_access static:{FILTER lmtp:inet:x}\n"}, "main.cf:7: smtpd_client_restrictions"},
+		{"restrictions in master.cf", site{master: usualMaster + "smtp inet n - - - - smtpd\n -o { smtpd_client_restrictions = check_client_access static:{FILTER lmtp:inet:x} }\n"},
+			"master.cf:2: -o smtpd_client_restrictions"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tt.site.write(t)
+			got := strings.ReplaceAll(strings.Join(Users(dir, "lmtp"), "\n"), dir+"/", "")
+			if tt.want == "" && got != "" || !strings.HasPrefix(got, tt.want) || strings.Contains(got, "\n") {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
 }
 
 func TestDistance(t *testing.T) {

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -32,13 +33,13 @@ func (c *checker) destinations() {
 
 // aRoute is one place that names a transport.
 type aRoute struct {
-	text, value, file string
-	line              int
+	param, text, value, file string
+	line                     int
 }
 
 // routes finds the places that name a transport.
 func (c *checker) routes() []aRoute {
-	var list []aRoute
+	list := slices.DeleteFunc(c.overrides(), func(r aRoute) bool { return !slices.Contains(transports(), r.param) })
 	for _, param := range transports() {
 		e, ok := c.values.Get(param)
 		if !ok {
@@ -46,7 +47,7 @@ func (c *checker) routes() []aRoute {
 		}
 		if text, err := maincf.Expand(e.Text, c.lookup); err == nil {
 			text = strings.TrimSpace(text)
-			list = append(list, aRoute{param + " = " + text, text, e.File, e.Line})
+			list = append(list, aRoute{param, param + " = " + text, text, e.File, e.Line})
 		}
 	}
 	for _, param := range transportTables() {
@@ -55,24 +56,53 @@ func (c *checker) routes() []aRoute {
 				if param == "sender_dependent_default_transport_maps" && strings.EqualFold(entry.value, "DUNNO") {
 					continue // default_transport
 				}
-				list = append(list, aRoute{entry.key + " " + entry.value, entry.value, entry.file, entry.line})
+				list = append(list, aRoute{param, entry.key + " " + entry.value, entry.value, entry.file, entry.line})
 			}
 		}
 	}
 	return list
 }
 
-// Users lists the places that send mail to a service, as "file:line: text".
+// overrides lists the parameters that services set for themselves (option -o).
+func (c *checker) overrides() []aRoute {
+	var list []aRoute
+	for _, s := range c.services {
+		set, _ := s.Overrides() // a mistake is reported when the service is loaded
+		for _, o := range set {
+			if text, err := maincf.Expand(o.Value, c.lookup); err == nil {
+				list = append(list, aRoute{o.Name, "-o " + o.Name + "=" + text, text, s.File, s.Line})
+			}
+		}
+	}
+	return list
+}
+
+// Users lists the places that send mail to a service, as "file:line: text": those
+// that name a transport, and all other values that have the name and a colon, as
+// static: tables and FILTER actions do.
 func Users(dir, service string) []string {
 	c := &checker{opt: Options{Dir: dir}}
 	if !c.load() {
 		return nil
 	}
-	var list []string
-	for _, r := range c.routes() {
-		if name, _, _ := strings.Cut(r.value, ":"); strings.TrimSpace(name) == service {
-			list = append(list, fmt.Sprintf("%s:%d: %s", r.file, r.line, r.text))
+	mentions := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])` + regexp.QuoteMeta(service) + ":")
+	found := slices.DeleteFunc(c.routes(), func(r aRoute) bool {
+		name, _, _ := strings.Cut(r.value, ":")
+		return strings.TrimSpace(name) != service
+	})
+	others := c.overrides()
+	for _, name := range c.values.Names() {
+		e, _ := c.values.Get(name)
+		others = append(others, aRoute{name, name + " = " + e.Text, e.Text, e.File, e.Line})
+	}
+	for _, r := range others {
+		if mentions.MatchString(r.value) && !slices.ContainsFunc(found, func(f aRoute) bool { return f.file == r.file && f.line == r.line }) {
+			found = append(found, r)
 		}
+	}
+	var list []string
+	for _, r := range found {
+		list = append(list, fmt.Sprintf("%s:%d: %s", r.file, r.line, r.text))
 	}
 	return list
 }
