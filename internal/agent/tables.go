@@ -41,7 +41,7 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		Timeout:           s.IPCTimeout,
 		Migration:         s.migration(),
 		SocketmapMaxReply: s.SocketmapMaxReplySize,
-		SocketmapMaxQuery: s.SocketmapMaxQuerySize,
+		SocketmapMaxQuery: s.socketmapMaxQuery(),
 	})
 	t := &tables{set: set, log: log}
 	for _, m := range []struct {
@@ -68,6 +68,15 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		return nil, err
 	}
 	return t, t.openLists(s)
+}
+
+// socketmapMaxQuery bounds the keys that socketmap: tables are asked for; longer
+// ones are not found. Postfix does so since 3.12; before, it asks for any.
+func (s *settings) socketmapMaxQuery() int {
+	if !s.release.AtLeast(3, 12) {
+		return 0
+	}
+	return s.SocketmapMaxQuerySize
 }
 
 // migration is what Postfix from 3.11 on does with hash: and btree:; nil if

@@ -56,3 +56,14 @@ func TestPropagates(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLongKeys: up to Postfix 3.11 a socketmap: table is asked for long keys,
+// too; as "not found" they would pass header checks unseen.
+func TestLongKeys(t *testing.T) {
+	for minor, want := range map[int]int{7: 0, 11: 0, 12: 10_000} {
+		s := &settings{Config: &config.Config{SocketmapMaxQuerySize: 10_000}, release: Release{Major: 3, Minor: minor}}
+		if tables, err := openTables(s, maillog.Discard()); err != nil || tables.set.Options().SocketmapMaxQuery != want {
+			t.Errorf("3.%d: %d, %v", minor, tables.set.Options().SocketmapMaxQuery, err)
+		}
+	}
+}

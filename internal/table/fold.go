@@ -2,6 +2,7 @@ package table
 
 import (
 	"errors"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -27,7 +28,7 @@ func Fold(s string, unicode bool) string {
 	case !unicode || ascii(s):
 		return lower(s)
 	case utf8.ValidString(s):
-		return cases.Fold().String(s)
+		return cherokee(cases.Fold().String(s))
 	}
 	var folded []byte
 	caser := cases.Fold()
@@ -35,12 +36,27 @@ func Fold(s string, unicode bool) string {
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if r == utf8.RuneError && n == 1 {
-			folded = append(append(folded, caser.String(s[start:i])...), s[i])
+			folded = append(append(folded, cherokee(caser.String(s[start:i]))...), s[i])
 			start = i + 1
 		}
 		i += n
 	}
-	return string(append(folded, caser.String(s[start:])...))
+	return string(append(folded, cherokee(caser.String(s[start:]))...))
+}
+
+// cherokee mends folded text. Cherokee, whose small letters are younger than its
+// capitals, is folded to capitals (Unicode, CaseFolding.txt); package cases has
+// small letters in place of capitals, and the other way round.
+func cherokee(folded string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 0xAB70 && r <= 0xABBF:
+			return r - 0xAB70 + 0x13A0
+		case r >= 0x13F8 && r <= 0x13FD:
+			return r - 8
+		}
+		return r
+	}, folded)
 }
 
 // lower folds the letters A to Z only.
