@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"slices"
 )
 
 // anchors are trust anchors of one destination, in place of all certification
@@ -121,14 +122,37 @@ func (a *anchors) pool(chain []*x509.Certificate) *x509.CertPool {
 			pool.AddCert(c)
 		}
 	}
-	for _, k := range a.keys {
-		for _, c := range chain {
+	addSigned(pool, chain, a.keys)
+	return pool
+}
+
+// maxTops bounds the certificates of a chain that keys are tried on.
+const maxTops = 4
+
+// addSigned adds the certificates of a chain that one of the keys signs. A key
+// whose certificate is in the chain is not looked for: a server may send hundreds
+// of certificates, and a domain may have a hundred keys.
+func addSigned(pool *x509.CertPool, chain []*x509.Certificate, keys [][]byte) {
+	tops := 0
+	for _, c := range chain {
+		issued := slices.ContainsFunc(chain, func(o *x509.Certificate) bool { return mayIssue(o, c) })
+		if issued || tops == maxTops {
+			continue
+		}
+		tops++
+		for _, k := range keys {
 			if signedBy(c, k) {
 				pool.AddCert(c)
 			}
 		}
 	}
-	return pool
+}
+
+// mayIssue tells whether a certificate has the name, and if both say so the key,
+// of another one's issuer.
+func mayIssue(issuer, c *x509.Certificate) bool {
+	return bytes.Equal(issuer.RawSubject, c.RawIssuer) &&
+		(len(c.AuthorityKeyId) == 0 || len(issuer.SubjectKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, issuer.SubjectKeyId))
 }
 
 // signedBy tells whether a public key signs a certificate.

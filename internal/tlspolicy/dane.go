@@ -257,7 +257,7 @@ func agile(records []tlsa, preference string) []tlsa {
 // danePool is what a chain may end in by the records of usage 2: certificates
 // of the chain that match, and keys and certificates that a record holds whole.
 func danePool(records []tlsa, chain []*x509.Certificate) *x509.CertPool {
-	a := &anchors{}
+	var keys [][]byte
 	pool := x509.NewCertPool()
 	for _, r := range records {
 		if r.Usage != usageTA {
@@ -272,17 +272,11 @@ func danePool(records []tlsa, chain []*x509.Certificate) *x509.CertPool {
 			continue
 		}
 		if r.Selector == selectorSPKI {
-			a.keys = append(a.keys, []byte(r.Data))
+			keys = append(keys, []byte(r.Data))
 		} else if c, err := x509.ParseCertificate([]byte(r.Data)); err == nil {
 			pool.AddCert(c)
 		}
 	}
-	for _, k := range a.keys {
-		for _, c := range chain {
-			if signedBy(c, k) {
-				pool.AddCert(c)
-			}
-		}
-	}
+	addSigned(pool, chain, keys)
 	return pool
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"postlmtp/internal/dns"
 )
@@ -222,6 +225,40 @@ func TestDANEHandshake(t *testing.T) {
 			if !wantOK && !strings.Contains(r.log, "verification failed") {
 				t.Errorf("%s, %v: logged %q", tc.name, level, r.log)
 			}
+		}
+	}
+}
+
+// A server may send hundreds of certificates, and a domain may have a hundred keys
+// that may have signed one of them: few of these are tried on each other.
+func TestManyCertificates(t *testing.T) {
+	w := newWorld(t)
+	sum := sha256.Sum256(w.middle.cert.Raw)
+	stranger := func(i int) *x509.Certificate { // whose issuer is not there
+		c := *certify(t, nil, authority("Stranger")).cert
+		c.RawSubject, c.RawIssuer = []byte(fmt.Sprint(i)), []byte(fmt.Sprint(i, "'s"))
+		return &c
+	}
+	for _, tc := range []struct {
+		name   string
+		before int // strangers in front of the certificate that the leaf needs
+		record tlsa
+		ok     bool
+	}{
+		{"key of the root", maxTops - 1, tlsa{usageTA, selectorSPKI, matchFull, string(w.root.cert.RawSubjectPublicKeyInfo)}, true},
+		{"key of the root, too many others", maxTops, tlsa{usageTA, selectorSPKI, matchFull, string(w.root.cert.RawSubjectPublicKeyInfo)}, false},
+		{"middle", maxChain - 2, tlsa{usageTA, selectorCert, matchFull, string(w.middle.cert.Raw)}, true},
+		{"digest of the middle", maxChain - 2, tlsa{usageTA, selectorCert, matchSHA256, string(sum[:])}, true},
+		{"digest of the middle, too far", maxChain - 1, tlsa{usageTA, selectorCert, matchSHA256, string(sum[:])}, false},
+	} {
+		chain := []*x509.Certificate{w.leaf.cert}
+		for i := range tc.before {
+			chain = append(chain, stranger(i))
+		}
+		h := &Handshake{engine: &Engine{opt: Options{Now: time.Now, VerifyDepth: 9}}, policy: &Policy{}, level: DANE,
+			references: []string{"mx.example.com"}, tlsa: []tlsa{tc.record}}
+		if v := h.judge(append(chain, w.middle.cert)); v.OK() != tc.ok {
+			t.Errorf("%s: %+v", tc.name, v)
 		}
 	}
 }

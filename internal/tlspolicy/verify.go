@@ -26,8 +26,13 @@ type Verdict struct {
 // OK tells whether mail may be sent.
 func (v Verdict) OK() bool { return v.judged && (!v.Level.Matches() || v.Matched) }
 
+// maxChain bounds the certificates of a server that are looked at. Some send all
+// the authorities that they know behind those that matter.
+const maxChain = 50
+
 // judge checks the certificates of a server.
 func (h *Handshake) judge(chain []*x509.Certificate) Verdict {
+	chain = chain[:min(len(chain), maxChain)]
 	p := h.policy
 	v := Verdict{Level: h.level, judged: true}
 	if len(chain) == 0 {
