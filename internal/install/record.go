@@ -230,12 +230,43 @@ func reverse(before, after, now string) (string, bool) {
 			find, put = "\n"+front, "\n"+front+then.String()
 		}
 		text := "\n" + now
-		if i := strings.Index(text, find); find != "\n" && (i < 0 || strings.Contains(text[i+1:], find)) {
+		at := strings.Index(text, find)
+		if find != "\n" && (at < 0 || strings.Contains(text[at+1:], find)) {
 			return "", false
+		}
+		if (old.Len() == 0 || then.Len() == 0) && goesOn(lines(text[at+len(find):])) != goesOn(textOf(list[i:])) {
+			return "", false // somebody's own words would go to another entry
 		}
 		now = strings.Replace(text, find, put, 1)[1:]
 	}
 	return now, true
+}
+
+// goesOn returns the line that continues what is in front (postconf(5)), "" if
+// none does: the first that is neither empty nor a comment, if it begins with a
+// blank.
+func goesOn(rest []string) string {
+	for _, line := range rest {
+		switch trimmed := strings.TrimSpace(line); {
+		case trimmed == "" || trimmed[0] == '#':
+		case line[0] == ' ' || line[0] == '\t':
+			return line
+		default:
+			return ""
+		}
+	}
+	return ""
+}
+
+// textOf are the lines of the first text, which the edits begin with.
+func textOf(list []edit) []string {
+	var all []string
+	for _, e := range list {
+		if e.kind != '+' {
+			all = append(all, e.text)
+		}
+	}
+	return all
 }
 
 // rewrite replaces a file by another with the same owner and mode.

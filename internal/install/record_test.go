@@ -18,6 +18,9 @@ func TestReverse(t *testing.T) {
 		{"our line changed", strings.Replace(after, "x ours", "y ours", 1), "", false},
 		{"our line is there twice", after + "z\nnew\n", "", false},
 		{"never made", before, before, true},
+		{"goes on", after + "# c\n\n -o x\n", "", false}, // or -o x would go to the service in front
+		{"goes on, replaced", strings.Replace(after, "x ours\n", "x ours\n -o x\n", 1), strings.Replace(before, "x lmtp\n", "x lmtp\n -o x\n", 1), true},
+		{"another follows", after + "# c\nother\n -o x\n", before + "# c\nother\n -o x\n", true},
 	} {
 		if got, ok := reverse(before, after, tt.now); got != tt.want || ok != tt.ok {
 			t.Errorf("%s: %q %v", tt.name, got, ok)
