@@ -91,7 +91,7 @@ func stderrIf(on bool) io.Writer {
 
 // run is the life of the process after its options were read.
 func run(inv master.Invocation, early *maillog.Logger, version string) error {
-	settings, err := load(inv, early)
+	settings, err := load(inv, true, early)
 	if err != nil {
 		return err
 	}
@@ -154,10 +154,10 @@ type settings struct {
 	warnings []config.Warning
 }
 
-// load reads main.cf. Mistakes are logged in Postfix's words; any of them ends
-// the process.
-func load(inv master.Invocation, log *maillog.Logger) (*settings, error) {
-	opt := config.Options{Dir: inv.ConfigDirectory, Process: Program, Service: inv.Service}
+// load reads main.cf; settled is whether it waits until nobody writes to it.
+// Mistakes are logged in Postfix's words; any of them ends the process.
+func load(inv master.Invocation, settled bool, log *maillog.Logger) (*settings, error) {
+	opt := config.Options{Dir: inv.ConfigDirectory, Process: Program, Service: inv.Service, Settled: settled}
 	for _, o := range inv.Overrides {
 		opt.Overrides = append(opt.Overrides, override(o))
 	}

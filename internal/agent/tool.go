@@ -94,7 +94,7 @@ func loadService(o ToolOptions) (*settings, maincf.Service, master.Invocation, e
 	if o.Alert {
 		inv.Overrides = append(inv.Overrides, master.Override{Name: "lmtp_tls_loglevel", Value: "summary untrusted peercert"})
 	}
-	s, err := load(inv, o.Log)
+	s, err := load(inv, false, o.Log)
 	return s, service, inv, err
 }
 

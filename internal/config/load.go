@@ -30,6 +30,8 @@ type Options struct {
 	Defaults map[string]string
 	// Hostname is what to use instead of the name of the machine.
 	Hostname string
+	// Settled waits until nobody has written to main.cf for a second.
+	Settled bool
 }
 
 // An Error is a mistake in the value of one parameter. Text is what Postfix
@@ -89,7 +91,11 @@ func Load(o Options) (*Config, []Warning, error) {
 	builtin := func(name, value string) { c.values.Set(name, maincf.Entry{Text: value}) }
 	builtin("process_name", o.Process)
 	builtin("config_directory", o.Dir)
-	warnings, err := c.values.ReadFile(filepath.Join(o.Dir, "main.cf"))
+	read := c.values.ReadFile
+	if o.Settled {
+		read = c.values.ReadSettled
+	}
+	warnings, err := read(filepath.Join(o.Dir, "main.cf"))
 	if err != nil {
 		return nil, warnings, err
 	}

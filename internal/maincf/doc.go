@@ -24,9 +24,7 @@
 //
 // # Known limits
 //
-// Postfix waits for up to two seconds until a file that was changed within
-// the last second has "cooled down". ReadFile instead reads again when the
-// file changed while it was being read. Operators that compare
-// compatibility levels (<level and so on) and the functions for domains are
-// always known here, while Postfix has them since 3.6 and 3.11.
+// Operators that compare compatibility levels (<level and so on) and the
+// functions for domains are always known here, while Postfix has them since 3.6
+// and 3.11.
 package maincf

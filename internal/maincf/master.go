@@ -54,7 +54,7 @@ type Service struct {
 // os.Open, or a *FileError for a file that cannot be taken as a list of
 // entries at all.
 func ReadMaster(path string) ([]Service, []Warning, error) {
-	data, err := readWhole(path)
+	data, _, err := readWhole(path)
 	if err != nil {
 		return nil, nil, err
 	}

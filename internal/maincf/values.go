@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sort"
+	"time"
 )
 
 // An Entry is the raw, unexpanded value of one parameter and where it was
@@ -55,19 +56,52 @@ const rereads = 5
 //
 // A file that changes while it is being read is read again.
 func (v *Values) ReadFile(path string) ([]Warning, error) {
-	data, err := readWhole(path)
+	data, _, err := readWhole(path)
 	if err != nil {
 		return nil, err
 	}
 	return v.Parse(bytes.NewReader(data), path)
 }
 
-// readWhole returns the contents of a file that did not change meanwhile.
-func readWhole(path string) ([]byte, error) {
+// ReadSettled is ReadFile for a program that acts on the settings for a long
+// time. Somebody may be writing the file piece by piece: as Postfix does, it
+// waits until the file was left alone for a second, but not for ever.
+func (v *Values) ReadSettled(path string) ([]Warning, error) {
+	data, err := readSettled(path, time.Sleep)
+	if err != nil {
+		return nil, err
+	}
+	return v.Parse(bytes.NewReader(data), path)
+}
+
+// Where a file is hot, it is read again after a pause, so many times.
+const (
+	pauses = 30
+	pause  = 300 * time.Millisecond
+)
+
+func readSettled(path string, sleep func(time.Duration)) ([]byte, error) {
+	before := time.Now()
+	for try := 0; ; try++ {
+		data, changed, err := readWhole(path)
+		after := time.Now()
+		// A time in the future says nothing.
+		hot := changed.Unix() >= before.Unix()-1 && changed.Unix() <= after.Unix()
+		if err != nil || !hot || try == pauses {
+			return data, err
+		}
+		sleep(pause)
+		before = after
+	}
+}
+
+// readWhole returns the contents of a file that did not change meanwhile, and
+// when it was changed.
+func readWhole(path string) ([]byte, time.Time, error) {
 	for try := 0; ; try++ {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, err
+			return nil, time.Time{}, err
 		}
 		before, err := f.Stat()
 		var data []byte
@@ -80,14 +114,14 @@ func readWhole(path string) ([]byte, error) {
 		}
 		f.Close()
 		if err != nil {
-			return nil, err
+			return nil, time.Time{}, err
 		}
 		if len(data) > MaxFileSize {
-			return nil, &FileError{File: path, Text: fmt.Sprintf("%s: file is larger than %d bytes", path, MaxFileSize)}
+			return nil, time.Time{}, &FileError{File: path, Text: fmt.Sprintf("%s: file is larger than %d bytes", path, MaxFileSize)}
 		}
 		same := before.Size() == after.Size() && before.ModTime().Equal(after.ModTime())
 		if same || try == rereads {
-			return data, nil
+			return data, after.ModTime(), nil
 		}
 	}
 }
