@@ -74,6 +74,14 @@ func (b *bodyWriter) flush() error {
 	return err
 }
 
+// stage is where Postfix would be with as much of the content sent.
+func (b *bodyWriter) stage() Stage {
+	if b.sent < b.taken/postfixBuffer*postfixBuffer {
+		return StageBody
+	}
+	return StageFinal
+}
+
 // complete ends the last line of content.
 func (b *bodyWriter) complete() {
 	if b.taken > 0 && b.tail != [2]byte{'\r', '\n'} {
@@ -111,6 +119,10 @@ func (a *attempt) content(ctx context.Context) error {
 	if s.inputWaits() {
 		return a.lostBody(StageBody, ErrDesync)
 	}
+	if err := s.gone(); err != nil {
+		// Without the dot nobody has the message, and gets it twice.
+		return a.lostBody(b.stage(), err)
+	}
 	if !s.wire.enterFinal(ctx, t.FinalGrace) {
 		return s.fail(StageBody, s.wire.cause())
 	}
@@ -138,11 +150,7 @@ func (a *attempt) dot(b *bodyWriter) error {
 	if b.flush() == nil {
 		return a.finalReplies()
 	}
-	stage := StageFinal
-	if b.sent < b.taken/postfixBuffer*postfixBuffer {
-		stage = StageBody
-	}
-	return a.lostBody(stage, b.err)
+	return a.lostBody(b.stage(), b.err)
 }
 
 // finalReplies reads one reply for each accepted recipient (RFC 2033 section
@@ -171,6 +179,7 @@ func (a *attempt) finalReplies() error {
 		s.spoiled = true
 		s.noteOdd() // more replies than recipients
 	}
+	s.spoiled = s.spoiled || s.gone() != nil
 	return nil
 }
 

@@ -263,6 +263,9 @@ func (c *chunker) last(ctx context.Context) error {
 	if s.inputWaits() {
 		return s.fail(StageChunk, ErrDesync)
 	}
+	if err := s.gone(); err != nil {
+		return s.fail(StageChunk, err)
+	}
 	if !s.wire.enterFinal(ctx, a.t.FinalGrace) {
 		return s.fail(StageChunk, s.wire.cause())
 	}

@@ -25,6 +25,8 @@
 //     may be are an [ErrDesync]; nobody's outcome is taken from them. QUIT is
 //     sent after all final replies were read, never with the final dot. A
 //     success that arrives before the final dot was sent confirms nothing.
+//   - A server that has closed its side of the connection gets neither the final
+//     dot nor a last chunk: it could store the message, and could not say so.
 //
 // # Pipelining
 //
@@ -87,7 +89,7 @@
 //
 // # Known limits
 //
-// Whether unread bytes wait in the kernel is known for connections that give
-// access to their descriptor (TCP, unix) and for those with a method
+// Whether unread bytes wait in the kernel, or the end, is known for connections
+// that give access to their descriptor (TCP, unix) and for those with a method
 // Pending() bool. For others only bytes that were read already are noticed.
 package lmtp

@@ -208,8 +208,12 @@ func (s *Session) inputWaits() bool {
 	return s.replies.br.Buffered() > 0
 }
 
+// gone is the error that inputWaits met when it said no: the server has closed its
+// side, or is not there any more, and what it is sent now it cannot answer.
+func (s *Session) gone() error { return s.replies.end }
+
 // fill reads what can be read without waiting. An error is left for the next
-// read to meet.
+// read to meet, too.
 func (r *replyReader) fill(w *wire) {
 	if r.off || w.pending == nil {
 		return
@@ -218,6 +222,9 @@ func (r *replyReader) fill(w *wire) {
 	defer func() { w.nonblock = false }()
 	for n := r.br.Buffered(); n < r.br.Size(); n = r.br.Buffered() {
 		if _, err := r.br.Peek(n + 1); err != nil {
+			if !isTimeout(err) {
+				r.end = err
+			}
 			return
 		}
 	}

@@ -15,6 +15,9 @@ func (c *chunker) flight(ctx context.Context) error {
 	if s.inputWaits() {
 		return s.fail(s.cmds[0].stage, ErrDesync)
 	}
+	if err := s.gone(); err != nil {
+		return s.fail(s.cmds[0].stage, err)
+	}
 	if !s.wire.enterFinal(ctx, a.t.FinalGrace) {
 		return s.fail(StageChunk, s.wire.cause())
 	}

@@ -138,11 +138,11 @@ func (c *memConn) Reset() {
 	c.out.set(func() { c.out.reset = true })
 }
 
-// Pending says whether a read would return bytes.
+// Pending says whether a read would return at once.
 func (c *memConn) Pending() bool {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
-	return len(c.in.buf) > 0
+	return len(c.in.buf) > 0 || c.in.eof || c.in.reset
 }
 
 type memAddr struct{}

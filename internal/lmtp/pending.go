@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pendingFunc returns a function that says whether bytes from the peer wait to
-// be read, without waiting. It is nil if that cannot be known.
+// pendingFunc returns a function that says whether a read would come back without
+// waiting: with bytes from the peer, or with the end of what it has to say. It is
+// nil if that cannot be known.
 func pendingFunc(conn net.Conn) func() bool {
 	switch c := conn.(type) {
 	case interface{ Pending() bool }:
@@ -23,18 +24,20 @@ func pendingFunc(conn net.Conn) func() bool {
 	return nil
 }
 
-// A peeker looks into the receive buffer of a socket. That happens several times
-// in each delivery, and costs no memory.
+// A peeker looks whether a socket has something to read. That happens several
+// times in each delivery, and costs no memory.
 type peeker struct {
 	raw  syscall.RawConn
 	look func(fd uintptr)
+	fds  [1]unix.PollFd
 	some bool
 }
 
 func newPeeker(raw syscall.RawConn) *peeker {
 	p := &peeker{raw: raw}
 	p.look = func(fd uintptr) {
-		n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+		p.fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		n, err := unix.Poll(p.fds[:], 0)
 		p.some = err == nil && n > 0
 	}
 	return p

@@ -37,6 +37,7 @@ type replyReader struct {
 	br       *bufio.Reader
 	consumed int64             // bytes taken from br
 	off      bool              // the server sent a line without end: nothing more is read
+	end      error             // the end of the connection, if fill came to it
 	pipeline bool              // the server offered PIPELINING: garbage deserves a warning
 	strange  func(line string) // Hooks.Strange, while the greeting is awaited; else nil
 	secrets  []string          // what we sent that nobody may see, if the server repeats it

@@ -13,6 +13,8 @@ const (
 	doHang  = "\x00hang"  // says nothing any more
 	doSkip  = "\x00skip"  // gives no reply to this one
 	doReset = "\x00reset" // resets the connection
+	// doEnd closes the server's side of the connection, and goes on to listen.
+	doEnd = "\x00end"
 	// bodyStop stops reading, in the middle of the content, and stays.
 	bodyStop = "\x00stop"
 )
@@ -79,6 +81,9 @@ func (f *fakeServer) say(r, def string) bool {
 	case doReset:
 		f.conn.Reset()
 		return false
+	case doEnd:
+		f.conn.CloseWrite()
+		return true
 	case bodyStop:
 		time.Sleep(1000 * time.Hour)
 		return false

@@ -1,9 +1,12 @@
 package lmtp
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -90,6 +93,57 @@ func TestOutOfStep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHalfClosed has servers that close their side of the connection, and go on to
+// listen: since they cannot confirm the message they do not get the end of it.
+func TestHalfClosed(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		f      fakeServer
+		chunks bool
+		lines  int
+		err    string
+	}{
+		{"DATA", fakeServer{data: "354 go\r\n" + doEnd}, false, 3, "lost final"},
+		{"DATA, large", fakeServer{data: "354 go\r\n" + doEnd}, false, 12_000, "lost body"},
+		{"BDAT", fakeServer{rcpt: func(int) string { return "250 2.1.5 ok\r\n" + doEnd }}, true, 3, "lost chunk"},
+		{"BDAT, large", fakeServer{chunk: func(i int) string { return []string{"", "", "", "250 2.0.0 taken\r\n" + doEnd}[i] }},
+			true, 12_000, "lost chunk"},
+	} {
+		for _, size := range []int{64, 1 << 20} {
+			bubble(t, fmt.Sprint(tc.name, "/", size), func(t *testing.T) {
+				f := tc.f
+				f.keywords = []string{"PIPELINING", "CHUNKING"}
+				tr := newTransaction(1)
+				tr.Body = func(w io.Writer) error {
+					synctest.Wait() // until the server waits for content
+					return content(tc.lines)(w)
+				}
+				if tc.chunks {
+					tr.Chunks = new(ChunkPool)
+				}
+				res := deliver(t, &f, size, tr, nil)
+				if got := describe(res.err); got != tc.err && size != 64 || f.complete || strings.Contains(got, "unconfirmed") {
+					t.Errorf("%s, stored %v", got, f.complete)
+				}
+			})
+		}
+	}
+	bubble(t, "flight", func(t *testing.T) {
+		f := &fakeServer{keywords: []string{"PIPELINING", "CHUNKING"}, tail: doEnd}
+		s, _ := open(t, f, 4096, nil)
+		if err := s.Deliver(context.Background(), newTransaction(1)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		f.complete = false
+		tr := newTransaction(1)
+		tr.Idle, tr.Chunks = true, new(ChunkPool)
+		if err := s.Deliver(context.Background(), tr); describe(err) != "lost probe" || f.complete {
+			t.Errorf("%s, stored %v", describe(err), f.complete)
+		}
+	})
 }
 
 // TestLostBody has servers that hang up in the middle of the content.
