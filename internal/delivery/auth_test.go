@@ -3,11 +3,15 @@ package delivery
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"postlmtp/internal/nexthop"
 	"postlmtp/internal/request"
 	"postlmtp/internal/sasl"
 )
@@ -184,4 +188,38 @@ func TestNoPasswordInLog(t *testing.T) {
 			}
 		}
 	}
+}
+
+// deaf is a connection whose other end hears everything but QUIT.
+type deaf struct{ net.Conn }
+
+func (d deaf) Write(p []byte) (int, error) {
+	if string(p) == "QUIT\r\n" {
+		return len(p), nil
+	}
+	return d.Conn.Write(p)
+}
+
+// TestUnfitSessionsDoNotWait: sessions from the pool that cannot be used hold up
+// nobody, however long their server takes to say goodbye.
+func TestUnfitSessionsDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := map[string]string{"a": "user:secret"}
+		w := withLogins(t, logins)
+		w.servers = map[string]*server{"a": authServer()}
+		dial := w.opt.Dial
+		w.opt.Dial = func(ctx context.Context, ep nexthop.Endpoint) (net.Conn, error) {
+			conn, err := dial(ctx, ep)
+			return deaf{conn}, err
+		}
+		d := New(w.opt, w)
+		defer d.Close()
+		w.deliver(d, "a", request.ConnStore, "one@example.net")
+		logins["a"] = "user:changed"
+		start := time.Now()
+		w.deliver(d, "a", onDemand, "two@example.net")
+		if waited := time.Since(start); waited > 0 || d.pool.Stats().Leased != 0 {
+			t.Errorf("waited %v, %+v", waited, d.pool.Stats())
+		}
+	})
 }

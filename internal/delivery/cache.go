@@ -112,12 +112,12 @@ func (j *job) leaseSession(ctx context.Context, key cacheKey) *session {
 			return nil
 		}
 		s := lease.Session().s
-		s.lease = lease
-		s.Use(j.hooks(s.endpoint))
 		if !j.sameTLS(ctx, s) || !j.sameLogin(ctx, s) {
-			j.quit(s)
+			lease.Discard() // which waits for nobody's goodbye
 			continue
 		}
+		s.lease = lease
+		s.Use(j.hooks(s.endpoint))
 		j.used[s.endpoint] = true
 		j.watch.Leased(s.endpoint)
 		if s.handshake != nil { // at any lmtp_tls_loglevel, as in Postfix
