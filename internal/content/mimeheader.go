@@ -175,7 +175,7 @@ func (p *headerParser) quotedString() []byte {
 		case '"':
 			return p.scratch[start:]
 		case '\n':
-			p.scratch = append(p.scratch[:start], bytes.TrimRight(p.scratch[start:], " \t\r\n")...)
+			p.scratch = p.scratch[:start+len(bytes.TrimRight(p.scratch[start:], " \t\r\n"))]
 			continue
 		case '\\':
 			if p.pos == len(p.text) {
