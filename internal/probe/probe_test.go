@@ -214,6 +214,17 @@ func TestJailSeenFromOutside(t *testing.T) {
 	}
 }
 
+// TestDirectory: nobody is told to remove the directory of the sockets.
+func TestDirectory(t *testing.T) {
+	p, _ := site(t, "")
+	for _, destination := range []string{"unix:private/", "unix:."} {
+		r := p.Run(t.Context(), Options{Destination: destination})
+		if s := find(r, "way"); s == nil || s.Result != Failed || strings.Contains(s.Cure, "remove") {
+			t.Errorf("%s: %+v", destination, s)
+		}
+	}
+}
+
 func TestSend(t *testing.T) {
 	p, dir := site(t, "")
 	m, err := Text(strings.NewReader("Subject: x\n\n.text\n"), "s@x", []string{"a@x", "b@x"})

@@ -144,7 +144,10 @@ func (r *run) way(ep nexthop.Endpoint) bool {
 		s.Cure = "run the probe as root"
 	case w.End().Kind != "socket":
 		s.Result, s.Text = Failed, fmt.Sprintf("%s is no socket but a %s", w.End().Path, w.End().Kind)
-		s.Cause, s.Cure = "something else was made in the place of the socket", "remove it, and start the server again"
+		s.Cause, s.Cure = "the path leads to something else than the server's socket", "name the socket; if it is a leftover in the socket's place, make sure that nobody needs it"
+		if w.End().Kind == "directory" {
+			s.Cause, s.Cure = "the path ends at a directory", "name the socket in it"
+		}
 	}
 	r.step(s)
 	return s.Result != Failed
