@@ -34,11 +34,13 @@ func (r *Resolver) exchange(ctx context.Context, c Config, q question) (reply, e
 		for i := range c.Servers {
 			server := c.Servers[(first+i)%len(c.Servers)]
 			rep, err := r.ask(ctx, c, server, q)
-			if err == nil && !passOver(rep.rcode) {
-				return rep, nil
-			}
-			if err == nil {
+			switch {
+			case err == nil && rep.lame:
+				err = fmt.Errorf("server %v: neither an answer nor recursion", server.Addr())
+			case err == nil && passOver(rep.rcode):
 				err = fmt.Errorf("server %v: reply code %v", server.Addr(), rep.rcode)
+			case err == nil:
+				return rep, nil
 			}
 			last = err
 			if ctx.Err() != nil {

@@ -59,6 +59,7 @@ type reply struct {
 	truncated bool             // ask again over TCP
 	ad        bool             // the server vouches for the answer
 	empty     bool             // there was no answer section
+	lame      bool             // the server knows nothing, and asks nobody
 	records   []Record         // of the type that was asked for
 	excess    bool             // there were more than maxRecords
 	alias     string           // the name to ask for next, if there are no records
@@ -95,6 +96,7 @@ func parseReply(msg []byte, q question) (reply, error) {
 		return reply{}, fmt.Errorf("%w: %w", errReply, err)
 	}
 	r.settle(q.name, answers)
+	r.lame = r.empty && !h.Authoritative && !h.RecursionAvailable
 	return r, nil
 }
 

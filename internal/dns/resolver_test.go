@@ -45,6 +45,14 @@ func world(name string, typ Type, network string) response {
 		}}
 	case label == "nodata":
 		return ok()
+	case label == "lame": // neither recursive nor authoritative
+		return response{raw: func(q []byte) [][]byte {
+			return [][]byte{append([]byte{q[0], q[1], 0x81, 0x00}, q[4:]...)}
+		}}
+	case label == "own": // authoritative only
+		return response{raw: func(q []byte) [][]byte {
+			return [][]byte{append([]byte{q[0], q[1], 0x85, 0x00}, q[4:]...)}
+		}}
 	case label == "both" && typ == A, label == "four" && typ == A:
 		return ok(a(name, 1), a(name, 2))
 	case label == "both" && typ == AAAA, label == "six" && typ == AAAA:
@@ -127,6 +135,8 @@ func TestLookup(t *testing.T) {
 	}{
 		{"nx.test", A, "", NotFound, notFoundLead + "nx.test type=A: Host not found"},
 		{"nodata.test", AAAA, "", NoData, notFoundLead + "nodata.test type=AAAA: Host found but no data record of requested type"},
+		{"lame.test", A, "", Retry, notFoundLead + "lame.test type=A: Host not found, try again"},
+		{"own.test", A, "", NoData, notFoundLead + "own.test type=A: Host found but no data record of requested type"},
 		{"servfail.test", A, "", Retry, notFoundLead + "servfail.test type=A: Host not found, try again"},
 		{"refused.test", A, "", Retry, notFoundLead + "refused.test type=A: Host not found, try again"},
 		{"notimp.test", A, "", Retry, notFoundLead + "notimp.test type=A: Host not found, try again"},
