@@ -152,9 +152,10 @@ type settings struct {
 	*config.Config
 	release  Release
 	warnings []config.Warning
+	settled  bool // of what is read, nothing may be half written
 }
 
-// load reads main.cf; settled is whether it waits until nobody writes to it.
+// load reads main.cf. With settled it waits until nobody writes to it.
 // Mistakes are logged in Postfix's words; any of them ends the process.
 func load(inv master.Invocation, settled bool, log *maillog.Logger) (*settings, error) {
 	opt := config.Options{Dir: inv.ConfigDirectory, Process: Program, Service: inv.Service, Settled: settled}
@@ -185,7 +186,7 @@ func load(inv master.Invocation, settled bool, log *maillog.Logger) (*settings, 
 	if err != nil {
 		return nil, err
 	}
-	return &settings{Config: c, release: release, warnings: warnings}, nil
+	return &settings{Config: c, release: release, warnings: warnings, settled: settled}, nil
 }
 
 // findRelease finds the release of Postfix, which selects defaults. Where it is

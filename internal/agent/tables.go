@@ -35,6 +35,7 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		Log:               log,
 		UTF8:              s.SMTPUTF8Enable,
 		OpenErrorsEnd:     s.DaemonTableOpenErrorIsFatal,
+		Settled:           s.settled,
 		ProxymapSocket:    filepath.Join("private", s.ProxymapServiceName),
 		InstanceFlags:     s.release.AtLeast(3, 11),
 		ASCIIEntries:      s.release.AtLeast(3, 11),

@@ -61,7 +61,7 @@ func openCIDR(o *opening) (*backend, error) {
 		value, found := matchCIDR(rules, a)
 		return value, found, nil
 	}
-	return &backend{pattern: true, lookup: lookup, file: t.file, stat: t.stat}, nil
+	return &backend{pattern: true, lookup: lookup, file: t.file, stat: t.stat, byHand: true}, nil
 }
 
 func parseCIDR(line string, nesting int) (cidrRule, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 // maxText bounds a table of text and a file of a match list, in bytes.
@@ -85,7 +86,7 @@ func (o *opening) readText() (*text, error) {
 		}
 		return &text{lines: logicalLines([]byte(rules), o.name, o.set.opt.Log)}, nil
 	}
-	t, err := readFile(o.name, o.set.opt.Log)
+	t, err := o.set.readFile(o.name)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %s", o.name, cause(err))
 	}
@@ -112,30 +113,50 @@ func inlineRules(name string) (string, error) {
 // errChanging is the error for a file that is being written all the time.
 var errChanging = errors.New("file changes while it is read")
 
-// readFile reads a file of text and keeps it open. If it changes while it is
-// read, it is read again.
-func readFile(path string, log Logger) (*text, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	for range 10 {
-		data, stat, err := readStable(f)
-		if err == nil && data != nil {
-			return &text{lines: logicalLines(data, path, log), file: f, stat: stat}, nil
+// Where a file is hot, it is read again after a pause, so many times.
+const (
+	pauses = 30
+	pause  = 300 * time.Millisecond
+)
+
+// readFile reads a file of text and keeps it open. With Settled, one that
+// somebody may be writing is read again, as Postfix does with texthash:, but not
+// for ever: Changed sees later changes.
+func (s *Set) readFile(path string) (*text, error) {
+	before := time.Now()
+	for try := 0; ; try++ {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
 		}
+		data, stat, err := readStable(f)
 		if err != nil {
 			f.Close()
 			return nil, err
 		}
+		if !s.opt.Settled || !hot(stat, before) || try == pauses {
+			return &text{lines: logicalLines(data, path, s.opt.Log), file: f, stat: stat}, nil
+		}
+		f.Close()
+		before = time.Now()
+		time.Sleep(pause)
 	}
-	f.Close()
-	return nil, errChanging
 }
 
-// readStable reads a file from its start; the data is nil if the file changed
-// meanwhile.
+// readStable reads a file. If it changes while it is read, it is read again.
 func readStable(f *os.File) ([]byte, os.FileInfo, error) {
+	for range 10 {
+		data, stat, err := readOnce(f)
+		if err != nil || data != nil {
+			return data, stat, err
+		}
+	}
+	return nil, nil, errChanging
+}
+
+// readOnce reads a file from its start; the data is nil if the file changed
+// meanwhile.
+func readOnce(f *os.File) ([]byte, os.FileInfo, error) {
 	before, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
@@ -163,12 +184,12 @@ func readStable(f *os.File) ([]byte, os.FileInfo, error) {
 // ReadList returns the logical lines of a file that a list in main.cf includes
 // as /file/name. Changed looks at the file from now on.
 func (s *Set) ReadList(path string) ([]string, error) {
-	t, err := readFile(path, s.opt.Log)
+	t, err := s.readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("open file %s: %s", path, cause(err))
 	}
 	s.mu.Lock()
-	s.watch(path, t.file, t.stat, false)
+	s.files = append(s.files, watched{name: path, file: t.file, stat: t.stat, byHand: true})
 	s.mu.Unlock()
 	lines := make([]string, len(t.lines))
 	for i, l := range t.lines {

@@ -46,7 +46,7 @@ func (o *opening) openPatterns(dialect rules.Dialect) (*backend, error) {
 		Warn:    o.warnf,
 	})
 	lookup := func(_ context.Context, key string) (string, bool, error) { return patterns.Lookup(key) }
-	return &backend{pattern: true, lookup: lookup, file: t.file, stat: t.stat}, nil
+	return &backend{pattern: true, lookup: lookup, file: t.file, stat: t.stat, byHand: true}, nil
 }
 
 func numbered(lines []line) iter.Seq2[int, string] {

@@ -27,6 +27,7 @@ type Options struct {
 
 	UTF8          bool // smtputf8_enable: honour the flag UTF8, fold all letters
 	OpenErrorsEnd bool // daemon_table_open_error_is_fatal: Open returns errors
+	Settled       bool // a file of text counts when nobody has written to it for a second
 
 	ProxymapSocket  string        // path of the socket of proxymap(8); empty: private/proxymap
 	ProxymapService string        // proxymap_service_name, for the log; empty: proxymap
@@ -141,7 +142,7 @@ func (s *Set) register(kind, name string, flags Flags, b *backend) *instance {
 	id := registered(kind, name, flags)
 	s.tables[id] = t
 	if b.file != nil {
-		s.watch(id, b.file, b.stat, b.sharedWriters)
+		s.files = append(s.files, watched{id, b.file, b.stat, b.sharedWriters, b.byHand})
 	}
 	return t
 }
@@ -229,6 +230,7 @@ type backend struct {
 	file          *os.File    // the file it was read from, to see if it changed; may be nil
 	stat          os.FileInfo // as it was when it was read
 	sharedWriters bool        // a change of the file is seen without a restart
+	byHand        bool        // a file of text, which is written without a lock
 }
 
 // Fixed implements Table.

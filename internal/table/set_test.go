@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -239,6 +240,66 @@ func TestChanged(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHalfWritten: somebody writes a table of text piece by piece. Nobody uses the
+// first half: neither who has the table open nor who opens it now.
+func TestHalfWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "table")
+		append := func(text string) {
+			t.Helper()
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteString(text)
+			if err := errors.Join(err, f.Close(), os.Chtimes(path, time.Now(), time.Now())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		append("a 1\n")
+		time.Sleep(time.Minute)
+		set := table.NewSet(table.Options{OpenErrorsEnd: true, Settled: true})
+		defer set.Close()
+		for _, kind := range []string{"texthash:", "regexp:", "pcre:", "cidr:"} {
+			if _, err := set.Open(kind+path, table.Lock); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := set.ReadList(path); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for _, line := range []string{"b 2\n", "c 3\n", "d 4\n"} {
+				append(line)
+				if name, changed := set.Changed(); changed {
+					t.Errorf("%s has changed after %q", name, line)
+				}
+				time.Sleep(800 * time.Millisecond)
+			}
+		}()
+		synctest.Wait()
+		start := time.Now()
+		later := table.NewSet(table.Options{OpenErrorsEnd: true, Settled: true})
+		defer later.Close()
+		opened, err := later.Open("texthash:"+path, table.Lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value, found, err := opened.Lookup(t.Context(), "d"); value != "4" {
+			t.Errorf("%q, %v, %v", value, found, err)
+		}
+		if lines, err := later.ReadList(path); err != nil || len(lines) != 4 {
+			t.Errorf("%q, %v", lines, err)
+		}
+		if passed := time.Since(start); passed < 2*time.Second || passed > 5*time.Second {
+			t.Errorf("opened after %v", passed)
+		}
+		if name, changed := set.Changed(); !changed || !strings.HasPrefix(name, "texthash:") {
+			t.Errorf("%s, %v", name, changed)
+		}
+	})
 }
 
 // TestOlder: an index that is older than its source.

@@ -35,7 +35,7 @@ func (o *opening) fold(key string) string {
 // openTexthash opens texthash:/file/name, a file in the input format of
 // postmap(1). Its path must not have rules in braces.
 func openTexthash(o *opening) (*backend, error) {
-	t, err := readFile(o.name, o.set.opt.Log)
+	t, err := o.set.readFile(o.name)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %s", o.name, cause(err))
 	}
@@ -52,7 +52,7 @@ func openTexthash(o *opening) (*backend, error) {
 		}
 		entries[key] = value
 	}
-	return &backend{lookup: dictionary(entries), file: t.file, stat: t.stat}, nil
+	return &backend{lookup: dictionary(entries), file: t.file, stat: t.stat, byHand: true}, nil
 }
 
 // parseEntry takes a line "key whitespace value" apart. What is wrong with it
