@@ -20,6 +20,9 @@ import (
 // who never looks need not hear of it at each start.
 func (s *settings) prepareStatus(inv master.Invocation, jail master.Jail, bound int, version string, log *maillog.Logger) *status.Process {
 	if s.Postlmtp.StatusDirectory == "" || inv.OneShot {
+		if s.Postlmtp.MetricsListen != "" {
+			s.noStatus(inv, log, errNoDirectory)
+		}
 		return nil
 	}
 	process, err := s.statusProcess(inv, jail, bound, version, log)
@@ -30,8 +33,8 @@ func (s *settings) prepareStatus(inv master.Invocation, jail master.Jail, bound 
 }
 
 func (s *settings) statusProcess(inv master.Invocation, jail master.Jail, bound int, version string, log *maillog.Logger) (*status.Process, error) {
-	if !filepath.IsLocal(s.Postlmtp.StatusDirectory) {
-		return nil, errors.New("postlmtp_status_directory must be below the queue directory")
+	if err := s.statusDirectory(); err != nil {
+		return nil, err
 	}
 	o := status.Options{
 		Directory: s.Postlmtp.StatusDirectory,
@@ -54,6 +57,35 @@ func (s *settings) statusProcess(inv master.Invocation, jail master.Jail, bound 
 	}
 	o.Listen = listen
 	return status.Prepare(o)
+}
+
+var errNoDirectory = errors.New("postlmtp_status_directory is empty")
+
+// statusDirectory says what is wrong with postlmtp_status_directory.
+func (s *settings) statusDirectory() error {
+	if !filepath.IsLocal(s.Postlmtp.StatusDirectory) {
+		return errors.New("postlmtp_status_directory must be below the queue directory")
+	}
+	return nil
+}
+
+// statusMistakes are what is wrong with the settings by which others can look
+// into the daemon, by parameter. It starts all the same.
+func (s *settings) statusMistakes() map[string]error {
+	mistakes := make(map[string]error)
+	if s.Postlmtp.StatusDirectory == "" {
+		if s.Postlmtp.MetricsListen != "" {
+			mistakes["postlmtp_metrics_listen"] = errNoDirectory
+		}
+		return mistakes
+	}
+	if err := s.statusDirectory(); err != nil {
+		mistakes["postlmtp_status_directory"] = err
+	}
+	if _, err := status.ParseListen(s.Postlmtp.MetricsListen); err != nil {
+		mistakes["postlmtp_metrics_listen"] = err
+	}
+	return mistakes
 }
 
 // noStatus says why nobody can look into this process: if metrics are wanted,

@@ -28,6 +28,9 @@ type Tool struct {
 	Jail   master.Jail
 	Chroot bool
 	Hash   queuefile.Hash
+	// StatusMistakes are what is wrong with the settings by which others can
+	// look into the daemon, by parameter. It starts all the same.
+	StatusMistakes map[string]error
 	// Delivery are the options of the delivery loop, to be changed before
 	// delivery.New is called: Trace, Dial, Log.
 	Delivery delivery.Options
@@ -56,6 +59,8 @@ func ForTool(o ToolOptions) (*Tool, error) {
 		Service: service,
 		Chroot:  inv.Chroot,
 		Hash:    queuefile.Hash{Names: s.HashQueueNames, Depth: s.HashQueueDepth},
+
+		StatusMistakes: s.statusMistakes(),
 	}
 	s.warn(o.Log)
 	if t.Jail, err = s.jail(inv); err != nil {

@@ -22,6 +22,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -276,6 +277,11 @@ func (c *checker) build(t *target) {
 		c.found(Finding{Number: "PL005", Service: t.service.Name, File: t.service.File, Line: t.service.Line,
 			Text: err.Error(), Fix: "the daemon ends with this message at start; correct what it names"})
 		return
+	}
+	for _, param := range slices.Sorted(maps.Keys(t.tool.StatusMistakes)) {
+		file, line := t.config.Origin(param)
+		c.found(Finding{Number: "PL003", Service: t.service.Name, File: file, Line: line, Text: fmt.Sprintf("%s: %v", param, t.tool.StatusMistakes[param]),
+			Fix: "correct the value: nobody can look into the daemon as is asked for"})
 	}
 	t.owner = permit.Account{Name: "root"}
 	if t.tool.Jail.Owner != nil {
