@@ -16,7 +16,9 @@ import (
 )
 
 const (
-	maxMessage = 65535
+	// maxDatagram is what is read of a reply over UDP. Thousands of lookups may
+	// wait for a name server that is silent, each with a buffer of that size.
+	maxDatagram = 4096
 	// maxStrays bounds the messages that are read while waiting for the
 	// right one, so that a flood of forged replies ends the attempt.
 	maxStrays = 64
@@ -117,14 +119,17 @@ func converse(conn net.Conn, network string, query []byte, q question) (reply, e
 	if _, err := conn.Write(query); err != nil {
 		return reply{}, err
 	}
-	buf := make([]byte, maxMessage)
+	buf := make([]byte, maxDatagram)
 	for range maxStrays {
 		n, err := conn.Read(buf)
 		if err != nil {
 			return reply{}, err
 		}
 		rep, err := parseReply(buf[:n], q)
-		if !errors.Is(err, errNotOurs) {
+		switch {
+		case n == len(buf) && errors.Is(err, errReply):
+			return reply{truncated: true}, nil // by us
+		case !errors.Is(err, errNotOurs):
 			return rep, err
 		}
 	}

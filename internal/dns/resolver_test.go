@@ -104,6 +104,14 @@ func world(name string, typ Type, network string) response {
 		return response{tc: true}
 	case label == "big":
 		return ok(a(name, 9))
+	case label == "unasked" && network == "udp": // more than anybody asked for
+		var all []dnsmessage.Resource
+		for i := range 400 {
+			all = append(all, a(name, byte(i)))
+		}
+		return ok(all...)
+	case label == "unasked":
+		return ok(a(name, 8))
 	case label == "bigger":
 		return response{tc: true}
 	case name == "_lmtp._tcp.srv.test":
@@ -158,6 +166,7 @@ func TestLookup(t *testing.T) {
 		{"garbage.test", A, "", Retry, malformed("garbage.test", A)},
 		{"strays.test", A, "", NoData, notFoundLead + "strays.test type=A: Host found but no data record of requested type"},
 		{"big.test", A, "big.test. 300 IN A 192.0.2.9", 0, ""},
+		{"unasked.test", A, "unasked.test. 300 IN A 192.0.2.8", 0, ""},
 		{"bigger.test", A, "", Retry, malformed("bigger.test", A)},
 		{"_lmtp._tcp.srv.test", SRV, "_lmtp._tcp.srv.test. 300 IN SRV 10 5 24 both.test.", 0, ""},
 		{"_lmtp._tcp.none.test", SRV, "", Null, "Domain _lmtp._tcp.none.test does not support SRV requests"},
