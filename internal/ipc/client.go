@@ -23,11 +23,11 @@ type Settings struct {
 // Postfix's client of this kind repeats a failed command for ever, once a
 // second, and holds its delivery process meanwhile. Here the command would hold
 // a slot of the process limit, so it is bounded: a connection that the server
-// closed while it lay idle is replaced at once and does not count; then there
-// are Attempts attempts, a second apart, which is longer than it takes to
-// restart a service. An attempt that ran into the time limit is the last: it
-// took an hour with the default of ipc_timeout. Commands must bear being
-// repeated.
+// closed, or said something on, while it lay idle is replaced at once and does
+// not count; then there are Attempts attempts, a second apart, which is longer
+// than it takes to restart a service. An attempt that ran into the time limit is
+// the last: it took an hour with the default of ipc_timeout. Commands must bear
+// being repeated.
 type Client struct {
 	svc      Service
 	settings Settings

@@ -4,8 +4,8 @@
 //
 // Nothing that a server sends is trusted: the length of answers is bounded, and
 // each question has a time limit for everything together. A connection on which
-// anything went wrong is closed. One that the server closed while it was not
-// used is replaced without anybody noticing.
+// anything went wrong is closed. One that the server closed, or said something
+// on, while it was not used is replaced without anybody noticing.
 package remote
 
 import (
