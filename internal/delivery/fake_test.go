@@ -238,12 +238,17 @@ func either(s, other string) string {
 // queue builds a queue file and its request.
 func (w *world) queue(nexthopText string, recipients ...string) (*request.Request, *queuefile.File) {
 	w.t.Helper()
+	return w.queueText(nexthopText, "Subject: hello\n\nHello.\n", recipients...)
+}
+
+func (w *world) queueText(nexthopText, text string, recipients ...string) (*request.Request, *queuefile.File) {
+	w.t.Helper()
 	env := queuefile.Envelope{Sender: "sender@example.com"}
 	for _, r := range recipients {
 		env.Recipients = append(env.Recipients, queuefile.Recipient{Address: r, Original: r})
 	}
 	path := filepath.Join(w.t.TempDir(), "1ABC")
-	layout, err := queuefile.Create(path, env, strings.NewReader("Subject: hello\n\nHello.\n"))
+	layout, err := queuefile.Create(path, env, strings.NewReader(text))
 	if err != nil {
 		w.t.Fatal(err)
 	}
