@@ -8,11 +8,15 @@
 //
 // # Known limits
 //
-// Whether a key matches is exact. Which of several ways to match the same text
-// fills the groups is not: the C library prefers a longer text for the first
-// group, then for the second; here an earlier alternative is preferred. The
-// ambiguity must be in the pattern, as in (a|ab)(c|bcd). With references back
-// the whole match need not be the longest either.
+// Whether a key matches is exact, but for one mistake of the C library: without
+// Newlines, a ^ or $ that has something in front of it or behind it, as in a.^b,
+// matches at lines inside of the key there; here it does not.
+//
+// Which of several ways to match the same text fills the groups is not exact: the
+// C library prefers a longer text for the first group, then for the second; here
+// an earlier alternative is preferred. The ambiguity must be in the pattern, as in
+// (a|ab)(c|bcd). With references back the whole match need not be the longest
+// either.
 package posix
 
 import (

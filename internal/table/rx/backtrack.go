@@ -31,8 +31,8 @@ const attempts = 5
 
 // longKey is the length from which a key has an engine of its own. The engine
 // keeps the memory that a match needed, up to a hundred times the key, for as
-// many matches as were under way at once.
-const longKey = 1024
+// many matches as were under way at once. Lines of a body are shorter.
+const longKey = 8 << 10
 
 // A backtracker is an expression for the engine that backtracks, compiled when
 // it is needed.
