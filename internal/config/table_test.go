@@ -86,7 +86,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// readHere lists parameters that this package itself acts on.
+// readHere lists parameters that this package itself acts on, and those that are
+// read by their name.
 func readHere() map[string]bool {
 	here := map[string]bool{}
 	for _, name := range []string{
@@ -94,6 +95,7 @@ func readHere() map[string]bool {
 		"mydomain", "relay_domains", "default_delivery_status_filter", // in defaults
 		"maillog_file_prefixes",                                                                                  // check
 		"lmtp_host_lookup", "lmtp_dns_support_level", "disable_dns_lookups", "inet_protocols", "known_tcp_ports", // methods of Config
+		"multi_instance_directories", // by internal/install, in any main.cf
 	} {
 		here[name] = true
 	}
