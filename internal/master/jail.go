@@ -19,7 +19,8 @@ type Owner struct {
 }
 
 // LookupOwner finds the account in /etc/passwd and its groups in /etc/group.
-// It belongs before the jail, where these files are.
+// It belongs before the jail, where these files are. An account that Postfix does
+// not take for mail_owner is an error: to become root would be no jail.
 func LookupOwner(name string) (*Owner, error) {
 	fail := func(err error) (*Owner, error) { return nil, fmt.Errorf("look up user %s: %w", name, err) }
 	account, err := user.Lookup(name)
@@ -37,6 +38,13 @@ func LookupOwner(name string) (*Owner, error) {
 	if owner.GID, err = strconv.Atoi(account.Gid); err != nil {
 		return fail(err)
 	}
+	first := name
+	if other, err := user.LookupId(account.Uid); err == nil {
+		first = other.Username
+	}
+	if err := owner.check(first); err != nil {
+		return fail(err)
+	}
 	owner.Groups = []int{owner.GID}
 	for _, text := range names {
 		gid, err := strconv.Atoi(text)
@@ -48,6 +56,20 @@ func LookupOwner(name string) (*Owner, error) {
 		}
 	}
 	return owner, nil
+}
+
+// check refuses what Postfix refuses in mail_owner. First is the first account of
+// that user ID.
+func (o *Owner) check(first string) error {
+	switch {
+	case o.UID == 0:
+		return errors.New("it has the privileged user ID")
+	case o.GID == 0:
+		return errors.New("it has the privileged group ID")
+	case first != o.Name:
+		return fmt.Errorf("it has the same user ID as user %s", first)
+	}
+	return nil
 }
 
 // Jail is what the process gives up.

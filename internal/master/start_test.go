@@ -313,6 +313,23 @@ func TestJailErrors(t *testing.T) {
 	if _, err := LookupOwner("no-such-user-here"); err == nil || !strings.HasPrefix(err.Error(), "look up user no-such-user-here: ") {
 		t.Errorf("got %v", err)
 	}
+	if owner, err := LookupOwner("root"); err == nil || !strings.Contains(err.Error(), "privileged user ID") {
+		t.Errorf("root as mail_owner: %+v, %v", owner, err)
+	}
+	for _, c := range []struct {
+		owner Owner
+		first string // account of that number in /etc/passwd
+		want  string
+	}{
+		{Owner{Name: "a", UID: 7, GID: 8}, "a", ""},
+		{Owner{Name: "a", UID: 0, GID: 8}, "a", "privileged user ID"},
+		{Owner{Name: "a", UID: 7, GID: 0}, "a", "privileged group ID"},
+		{Owner{Name: "a", UID: 7, GID: 8}, "b", "same user ID as user b"},
+	} {
+		if err := c.owner.check(c.first); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v, %s: %v", c.owner, c.first, err)
+		}
+	}
 	if err := EnterJail(Jail{}); err != nil {
 		t.Errorf("an empty jail: %v", err)
 	}
