@@ -171,6 +171,29 @@ func TestSystemFollowsFiles(t *testing.T) {
 	})
 }
 
+// A file that somebody is writing at the moment waits for the next look: a hosts
+// file without its second half is no reason to return mail.
+func TestSystemHalfWritten(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		write(t, dir, "hosts", "192.0.2.1 a\n192.0.2.2 b\n", time.Now())
+		s, err := NewSystem(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(recheck)
+		write(t, dir, "hosts", "192.0.2.9 a\n", time.Now())
+		if h := s.Current().Hosts; len(h.Lookup("b")) != 1 {
+			t.Error("half a file is used")
+		}
+		write(t, dir, "hosts", "192.0.2.9 a\n192.0.2.2 b\n", time.Now())
+		time.Sleep(recheck)
+		if h := s.Current().Hosts; len(h.Lookup("b")) != 1 || fmt.Sprint(h.Lookup("a")) != "[192.0.2.9]" {
+			t.Errorf("the new file is not used: %v", h)
+		}
+	})
+}
+
 // In a jail there is another directory under the same name: only newer files
 // of it count.
 func TestSystemInJail(t *testing.T) {

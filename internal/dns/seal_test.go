@@ -49,7 +49,7 @@ func TestSealed(t *testing.T) {
 	expect := func(what, servers, stale string) {
 		t.Helper()
 		s.mu.Lock()
-		s.checked = time.Time{} // look again, now
+		s.checked = time.Time{} // look again, now; files that were just written wait
 		s.mu.Unlock()
 		file, _ := s.Stale()
 		if got := fmt.Sprint(s.Current().Config.Servers); got != servers || file != stale {
@@ -68,8 +68,8 @@ func replacer(t *testing.T, dir string) func(how string) {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", `cd "$1" && while read how rest; do
 		case $how in
-		in) echo nameserver 192.0.2.22 >resolv.conf;;
-		renamed) mv aside resolv.conf;;
+		in) echo nameserver 192.0.2.22 >resolv.conf; touch -d '1 hour ago' resolv.conf;;
+		renamed) touch -d '2 hours ago' aside; mv aside resolv.conf;;
 		esac; echo done; done`, "sh", dir)
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -88,6 +88,10 @@ func (s *Snapshot) read(i int, path string) (fs.FileInfo, error) {
 // recheck is how often the files are looked at again.
 const recheck = 5 * time.Second
 
+// settle is how long a file has to be left alone before it is read again: it may
+// be half written until then.
+const settle = time.Second
+
 // A System follows the files of an /etc directory. It reads them when it is
 // made, which a daemon does before it enters its jail, and takes over later
 // changes of files that it can still see: the path is looked up anew, so that
@@ -132,7 +136,8 @@ func (s *System) Current() *Snapshot {
 	return s.snapshot
 }
 
-// refresh reads the files that have changed. The caller holds the lock.
+// refresh reads the files that have changed, and that nobody is changing now. The
+// caller holds the lock.
 func (s *System) refresh() {
 	dir, err := os.Stat(s.etcDir)
 	if err != nil {
@@ -143,7 +148,7 @@ func (s *System) refresh() {
 	for i := range fileCount {
 		path := filepath.Join(s.etcDir, fileName(i))
 		info, err := os.Stat(path)
-		if err != nil || !changed(s.stamps[i], info, atHome) {
+		if err != nil || !changed(s.stamps[i], info, atHome) || s.busy(info) {
 			continue
 		}
 		fresh := Snapshot{}
@@ -153,6 +158,9 @@ func (s *System) refresh() {
 		}
 		if err != nil || read == nil {
 			continue // as long as it is unreadable, it is tried again
+		}
+		if after, err := os.Stat(path); err != nil || changed(read, after, true) {
+			continue
 		}
 		s.stamps[i] = read
 		switch i {
@@ -165,6 +173,12 @@ func (s *System) refresh() {
 		}
 	}
 	s.snapshot = &next
+}
+
+// busy tells whether a file was written a moment ago, by the clock of the look.
+func (s *System) busy(info fs.FileInfo) bool {
+	age := s.checked.Sub(info.ModTime())
+	return age >= 0 && age < settle
 }
 
 // changed says whether a file counts in place of the one that is held.
