@@ -262,7 +262,7 @@ func (s *settings) jail(inv master.Invocation) (master.Jail, error) {
 		jail.Root = s.QueueDirectory
 	}
 	if inv.Unprivileged {
-		owner, err := master.LookupOwner(s.MailOwner)
+		owner, err := master.LookupMailOwner(s.MailOwner)
 		if err != nil {
 			return jail, err
 		}
@@ -276,7 +276,7 @@ func (s *settings) parentJail(j master.Jail) (master.Jail, error) {
 	if j.Owner != nil || os.Geteuid() != 0 {
 		return j, nil
 	}
-	owner, err := master.LookupOwner(s.MailOwner)
+	owner, err := master.LookupMailOwner(s.MailOwner)
 	j.Owner = owner
 	return j, err
 }

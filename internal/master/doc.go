@@ -15,7 +15,7 @@
 //	inv, err := ParseInvocation(os.Args, os.Environ()) // options, environment
 //	err = inv.CheckDescriptors()                       // refuses to be run by hand
 //	... log, settings, the bound on parallel requests ...
-//	owner, err := LookupOwner("postfix")               // mail_owner
+//	owner, err := LookupMailOwner("postfix")           // mail_owner
 //	if NeedsSupervisor(inv, bound) {
 //		status, err := Supervise(inv, Jail{…}, log)    // P: until W is drained
 //		os.Exit(status)

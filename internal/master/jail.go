@@ -19,8 +19,7 @@ type Owner struct {
 }
 
 // LookupOwner finds the account in /etc/passwd and its groups in /etc/group.
-// It belongs before the jail, where these files are. An account that Postfix does
-// not take for mail_owner is an error: to become root would be no jail.
+// It belongs before the jail, where these files are.
 func LookupOwner(name string) (*Owner, error) {
 	fail := func(err error) (*Owner, error) { return nil, fmt.Errorf("look up user %s: %w", name, err) }
 	account, err := user.Lookup(name)
@@ -38,13 +37,6 @@ func LookupOwner(name string) (*Owner, error) {
 	if owner.GID, err = strconv.Atoi(account.Gid); err != nil {
 		return fail(err)
 	}
-	first := name
-	if other, err := user.LookupId(account.Uid); err == nil {
-		first = other.Username
-	}
-	if err := owner.check(first); err != nil {
-		return fail(err)
-	}
 	owner.Groups = []int{owner.GID}
 	for _, text := range names {
 		gid, err := strconv.Atoi(text)
@@ -56,6 +48,23 @@ func LookupOwner(name string) (*Owner, error) {
 		}
 	}
 	return owner, nil
+}
+
+// LookupMailOwner is LookupOwner for a daemon. An account that Postfix does not
+// take for mail_owner is an error: to become root would be no jail.
+func LookupMailOwner(name string) (*Owner, error) {
+	o, err := LookupOwner(name)
+	if err != nil {
+		return nil, err
+	}
+	first := name
+	if other, err := user.LookupId(strconv.Itoa(o.UID)); err == nil {
+		first = other.Username
+	}
+	if err := o.check(first); err != nil {
+		return nil, fmt.Errorf("look up user %s: %w", name, err)
+	}
+	return o, nil
 }
 
 // check refuses what Postfix refuses in mail_owner. First is the first account of

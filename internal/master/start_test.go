@@ -313,7 +313,7 @@ func TestJailErrors(t *testing.T) {
 	if _, err := LookupOwner("no-such-user-here"); err == nil || !strings.HasPrefix(err.Error(), "look up user no-such-user-here: ") {
 		t.Errorf("got %v", err)
 	}
-	if owner, err := LookupOwner("root"); err == nil || !strings.Contains(err.Error(), "privileged user ID") {
+	if owner, err := LookupMailOwner("root"); err == nil || !strings.Contains(err.Error(), "privileged user ID") {
 		t.Errorf("root as mail_owner: %+v, %v", owner, err)
 	}
 	for _, c := range []struct {
