@@ -89,11 +89,12 @@ func (a *agent) close() {
 // changed tells whether a lookup table is not as it was when it was opened: the
 // process then makes room for one that opens it anew. So it is with a file of the
 // resolver that cannot be read in the sandbox.
-func (a *agent) changed() (string, bool) {
-	if table, changed := a.tables.changed(); changed {
-		return table, true
+func (a *agent) changed() (why string, changed bool) {
+	if why, changed := a.tables.changed(); changed {
+		return why, true
 	}
-	return a.names.Stale()
+	file, stale := a.names.Stale()
+	return "file " + file + " has changed", stale
 }
 
 func (s *settings) reportOptions(t *tables, log *maillog.Logger) report.Options {

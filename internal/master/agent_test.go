@@ -104,7 +104,7 @@ func (a *agent) run(inv Invocation) (int, error) {
 	if path := a.settings["changed"]; path != "" {
 		s.Changed = func() (string, bool) {
 			_, err := os.Stat(path)
-			return "hash:x", err == nil
+			return "table hash:x has changed", err == nil
 		}
 	}
 	if path := a.settings["dead_server"]; path != "" { // where a table lies

@@ -49,9 +49,9 @@ type Settings struct {
 	// Watchdog is how long one handler, and the main loop, may go without
 	// progress; 0 for any time (daemon_timeout).
 	Watchdog time.Duration
-	// Changed, if not nil, is asked before each accept for the name of a
-	// table that is not as it was when it was opened.
-	Changed func() (table string, changed bool)
+	// Changed, if not nil, is asked before each accept why the process should
+	// make room for another one: for the log, "table X has changed".
+	Changed func() (why string, changed bool)
 	// Log must not be nil.
 	Log Logger
 }
@@ -204,14 +204,14 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// changed says whether a table calls for a new process.
+// changed says whether something calls for a new process, such as a table.
 func (e *engine) changed() bool {
 	if e.Changed == nil {
 		return false
 	}
-	table, changed := e.Changed()
+	why, changed := e.Changed()
 	if changed {
-		e.Log.Infof("table %s has changed -- restarting", table)
+		e.Log.Infof("%s -- restarting", why)
 	}
 	return changed
 }

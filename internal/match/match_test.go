@@ -228,7 +228,7 @@ warning: non-existent:DIR/none is unavailable. open file DIR/none: No such file 
 		t.Error("changed at once")
 	}
 	write("list", "other")
-	if name, changed := tables.Changed(); !changed || name != list {
+	if name, changed := tables.Changed(); !changed || name != "table "+list+" has changed" {
 		t.Errorf("changed: %s, %v", name, changed)
 	}
 }

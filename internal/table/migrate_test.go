@@ -75,7 +75,7 @@ func TestMigratedChange(t *testing.T) {
 	if err := os.WriteFile(file, []byte("key other value\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if name, changed := set.Changed(); !changed || name != "hash:"+file+"(0,lock)" {
+	if name, changed := set.Changed(); !changed || name != "table hash:"+file+"(0,lock) has changed" {
 		t.Errorf("%q, %v", name, changed)
 	}
 }

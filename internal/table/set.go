@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -45,11 +46,12 @@ type Options struct {
 type Set struct {
 	opt Options
 
-	mu     sync.Mutex
-	tables map[string]*instance // by type, name and flags
-	files  []watched            // in the order of their opening
-	links  map[string]*remote.Link
-	proxy  *proxymap.Client
+	mu      sync.Mutex
+	tables  map[string]*instance // by type, name and flags
+	files   []watched            // in the order of their opening
+	missing []missing
+	links   map[string]*remote.Link
+	proxy   *proxymap.Client
 }
 
 // NewSet returns a Set without tables.
@@ -156,8 +158,11 @@ func (s *Set) unavailable(kind, name string, flags Flags, reason error) (*instan
 		return t, nil
 	}
 	s.opt.Log.Errorf("%v", reason)
+	m := missing{registered(kind, name, flags), time.Now(), new(atomic.Bool)}
+	s.missing = append(s.missing, m)
 	b := &backend{pattern: true}
 	b.lookup = func(context.Context, string) (string, bool, error) {
+		m.asked.Store(true)
 		s.opt.Log.Warningf("%s:%s is unavailable. %v", kind, name, reason)
 		return "", false, reason
 	}
@@ -204,7 +209,7 @@ func (s *Set) Close() error {
 		}
 	}
 	s.tables, s.links = make(map[string]*instance), make(map[string]*remote.Link)
-	s.files, s.proxy = nil, nil
+	s.files, s.missing, s.proxy = nil, nil, nil
 	return errors.Join(all...)
 }
 

@@ -232,7 +232,7 @@ func TestChanged(t *testing.T) {
 				t.Errorf("%s: changed at once", name)
 			}
 			change(t, path)
-			if got, changed := set.Changed(); !changed || got != spec+"(0,lock|fold_fix)" {
+			if got, changed := set.Changed(); !changed || got != "table "+spec+"(0,lock|fold_fix) has changed" {
 				t.Errorf("%s, %s: %s, %v", kind, name, got, changed)
 			}
 			if err := set.Close(); err != nil {
@@ -240,6 +240,51 @@ func TestChanged(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestReopen: a table that could not be opened, and that somebody asks for, is
+// given another try by another process.
+func TestReopen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := table.NewSet(table.Options{})
+		defer set.Close()
+		path := filepath.Join(t.TempDir(), "none")
+		unasked, err := set.Open("hash:"+path, table.Lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, err := set.Open("unionmap:{static:x,hash:"+path+",cdb:"+path+"}", table.Lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if why, changed := set.Changed(); changed {
+			t.Errorf("nobody has asked: %s", why)
+		}
+		if _, _, err := asked.Lookup(t.Context(), "key"); err == nil {
+			t.Errorf("%v was found", unasked)
+		}
+		if why, changed := set.Changed(); !changed || why != "table hash:"+path+"(0,lock) could not be opened" {
+			t.Errorf("%s, %v", why, changed)
+		}
+		later := table.NewSet(table.Options{})
+		defer later.Close()
+		again, err := later.Open("hash:"+path, table.Lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.Lookup(t.Context(), "key")
+		for range 10 {
+			if why, changed := later.Changed(); changed {
+				t.Errorf("at once: %s", why)
+			}
+			time.Sleep(9 * time.Second)
+		}
+		time.Sleep(10 * time.Second)
+		if _, changed := later.Changed(); !changed {
+			t.Error("never")
+		}
+	})
 }
 
 // TestHalfWritten: somebody writes a table of text piece by piece. Nobody uses the
@@ -296,7 +341,7 @@ func TestHalfWritten(t *testing.T) {
 		if passed := time.Since(start); passed < 2*time.Second || passed > 5*time.Second {
 			t.Errorf("opened after %v", passed)
 		}
-		if name, changed := set.Changed(); !changed || !strings.HasPrefix(name, "texthash:") {
+		if name, changed := set.Changed(); !changed || !strings.HasPrefix(name, "table texthash:") {
 			t.Errorf("%s, %v", name, changed)
 		}
 	})
