@@ -184,6 +184,8 @@ func TestFindings(t *testing.T) {
 		{"service forgotten", site{main: "mailbox_transport = unix:private/x\n"}, "PL041 main.cf:7 no service unix | lmtp:unix:private/x"},
 		{"pattern with a text behind it", site{master: usualMaster + "smtp unix - - n - - smtp\nerror unix - - n - - error\n", main: "transport_maps = pcre:DIR/table\n", files: map[string]string{
 			"table": "/^a\\/ b@/i error:5.1.1 no such user here\nif /x y/\n!,c d, smtp:\nendif\n"}}, ""},
+		{"pattern with what it matched", site{main: "transport_maps = regexp:DIR/table\n",
+			files: map[string]string{"table": "/(.*)/ lmtp:unix:private/$1\n/x(y)/ ${1}:z\n"}}, ""},
 		{"sender without a transport", site{main: "sender_dependent_default_transport_maps = texthash:DIR/table\n",
 			files: map[string]string{"table": "a@example.com dunno\n"}}, ""},
 		{"limits of others", site{main: "smtpd_recipient_limit = 500\nqmgr_message_recipient_limit = 10000\n"}, ""},

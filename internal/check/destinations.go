@@ -111,8 +111,8 @@ func Users(dir, service string) []string {
 func (c *checker) route(text, value, file string, line int) {
 	name, dest, _ := strings.Cut(value, ":")
 	name, dest = strings.TrimSpace(name), strings.TrimSpace(dest)
-	if name == "" {
-		return // the default transport
+	if name == "" || strings.Contains(name, "$") {
+		return // the default transport; or the part of an address that a pattern matches
 	}
 	var names []string
 	for _, s := range c.services {
@@ -129,7 +129,7 @@ func (c *checker) route(text, value, file string, line int) {
 		return
 	}
 	for _, t := range c.targets {
-		if t.service.Name == name && t.tool != nil && dest != "" {
+		if t.service.Name == name && t.tool != nil && dest != "" && !strings.Contains(dest, "$") {
 			c.destination(t, text, place{dest, file, line})
 		}
 	}
