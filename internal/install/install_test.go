@@ -136,6 +136,26 @@ func TestFailures(t *testing.T) {
 		}
 		s.same(before)
 	})
+	t.Run("postconf, before it changed anything", func(t *testing.T) {
+		s := newSite(t, daemon, "")
+		before := s.read()
+		p, err := Prepare(Options{Dir: s.dir, Program: s.daemon, Name: usualName, Service: "postlmtp", Like: "lmtp"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		was, err := os.Stat(s.file("master.cf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.postconf = "/bin/false"
+		if err := p.Apply(); err == nil {
+			t.Error("no error")
+		}
+		s.same(before)
+		if is, err := os.Stat(s.file("master.cf")); err != nil || !os.SameFile(was, is) {
+			t.Error("master.cf was written")
+		}
+	})
 	t.Run("program", func(t *testing.T) {
 		s := newSite(t, daemon, "")
 		before := s.read()
