@@ -11,12 +11,14 @@
 // key. Only what needs more (references back, looking around) goes to an engine
 // that backtracks, whose time is bounded by MatchTime: a match that takes
 // longer is an error, as it is with PCRE's limit of steps. Processor time
-// counts: what a rule says must not depend on what else the machine does.
+// counts: what a rule says must not depend on what else the machine does. A match
+// that would take Go's engine many seconds is one for the other engine, too.
 package rx
 
 import (
 	"errors"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
 )
@@ -38,6 +40,7 @@ type Program struct {
 // An Expression is a compiled regular expression.
 type Expression struct {
 	linear *regexp.Regexp // nil: use full
+	size   int            // of linear, in instructions
 	full   *backtracker
 
 	program Program
@@ -55,7 +58,7 @@ func Compile(p Program) (*Expression, error) {
 			if p.Longest {
 				re.Longest()
 			}
-			e.linear = re
+			e.linear, e.size = re, size(p.Linear)
 		}
 	}
 	if e.linear == nil {
@@ -64,6 +67,29 @@ func Compile(p Program) (*Expression, error) {
 		}
 	}
 	return e, nil
+}
+
+// size returns how many instructions an expression has: each may look at each
+// byte of a key.
+func size(expr string) int {
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	program, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(program.Inst)
+}
+
+// maxWork bounds the product of the size of an expression and the length of a
+// key for Go's engine, which takes some 20 ns for one and cannot be interrupted.
+const maxWork = 400_000_000
+
+// fits reports whether Go's engine can match a key in time, and correctly.
+func (e *Expression) fits(key string) bool {
+	return e.linear != nil && e.size*len(key) <= maxWork && !(e.program.EndOnly && strings.HasSuffix(key, "\n"))
 }
 
 // unsupported makes an error errors.ErrUnsupported, without a word.
@@ -78,7 +104,7 @@ func (e *Expression) Groups() int { return e.program.Groups }
 // the texts of the groups 0 to want, which are empty for groups that did not
 // take part.
 func (e *Expression) Match(key string, want int) (groups []string, matched bool, err error) {
-	if e.linear == nil || e.program.EndOnly && strings.HasSuffix(key, "\n") {
+	if !e.fits(key) {
 		return e.matchFull(key, want)
 	}
 	if want > 0 && e.program.Uncertain {

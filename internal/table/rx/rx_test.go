@@ -99,6 +99,23 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// TestWork: an expression that would keep Go's engine busy for a minute, with a
+// long key, is bounded as well.
+func TestWork(t *testing.T) {
+	expr := strings.Repeat(`(?s:.){1,999}`, 8) + "q"
+	e, err := Compile(Program{Linear: expr, Full: expr})
+	if err != nil || e.linear == nil {
+		t.Fatal(err)
+	}
+	e.full.limit = 100 * time.Millisecond
+	if _, _, err := e.Match(strings.Repeat("a", 100_000), 0); !errors.Is(err, ErrTime) {
+		t.Errorf("error %v", err)
+	}
+	if _, matched, err := e.Match(strings.Repeat("a", 9)+"q", 0); !matched || err != nil {
+		t.Errorf("%v, %v", matched, err)
+	}
+}
+
 // TestBusy: what a rule says does not depend on what else the machine does. The
 // limit of the engine is up long before that of the processor time, as it is
 // where a thread does not get the processor.
