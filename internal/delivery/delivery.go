@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -313,6 +314,16 @@ func (j *job) reason(i int) dsn.Diagnosis {
 		return why
 	}
 	return j.why
+}
+
+// forgetPermanent forgets the permanent reasons, because there is another element
+// with servers: should all of them be passed over, that is no reason to bounce.
+func (j *job) forgetPermanent() {
+	temporary := func(d dsn.Diagnosis) bool { return dsn.Class(d.Status) == '4' }
+	if !temporary(j.why) {
+		j.why = dsn.Diagnosis{}
+	}
+	maps.DeleteFunc(j.reasons, func(_ int, d dsn.Diagnosis) bool { return !temporary(d) })
 }
 
 // softBefore tells whether anybody who is left was put off for a while: then a

@@ -63,6 +63,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 			j.remember(err)
 			continue
 		}
+		j.forgetPermanent()
 		if i == 0 {
 			j.cachePolicy(e.Host)
 			if j.load || j.store {

@@ -476,16 +476,20 @@ func TestTLSWrapper(t *testing.T) {
 	}
 }
 
-// A fall-back relay that settings keep us from is no reason to bounce, whatever is
-// wrong with the destination itself.
-func TestTLSFallbackRelayPassedOver(t *testing.T) {
-	w := newSecureWorld(t, func(o *tlspolicy.Options) { o.SecurityLevel, o.WrapperMode = "may", true })
-	w.opt.TLS.WrapperMode = true
-	fallback("f")(w.world)
-	d := New(w.opt, w)
-	defer d.Close()
-	if end, text, _ := w.send(d, "none", 0); end != "deferred 4.3.5 tls=may?" || text != "Host not found" {
-		t.Errorf("%s (%s), log %v", end, text, w.log)
+// A server that settings keep us from is no reason to bounce, whatever is wrong
+// with those before it.
+func TestTLSPassedOver(t *testing.T) {
+	for _, list := range []string{"none, f", "none"} {
+		w := newSecureWorld(t, func(o *tlspolicy.Options) { o.SecurityLevel, o.WrapperMode = "may", true })
+		w.opt.TLS.WrapperMode = true
+		if list == "none" {
+			fallback("f")(w.world)
+		}
+		d := New(w.opt, w)
+		if end, text, _ := w.send(d, list, 0); end != "deferred 4.3.0 tls=may?" || text != "server unavailable or unable to receive mail" {
+			t.Errorf("%s: %s (%s), log %v", list, end, text, w.log)
+		}
+		d.Close()
 	}
 }
 
