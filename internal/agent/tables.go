@@ -39,6 +39,7 @@ func openTables(s *settings, log *maillog.Logger) (*tables, error) {
 		ProxymapSocket:    filepath.Join("private", s.ProxymapServiceName),
 		InstanceFlags:     s.release.AtLeast(3, 11),
 		ASCIIEntries:      s.release.AtLeast(3, 11),
+		PlainLists:        !s.release.AtLeast(3, 8),
 		Timeout:           s.IPCTimeout,
 		Migration:         s.migration(),
 		SocketmapMaxReply: s.SocketmapMaxReplySize,

@@ -211,6 +211,10 @@ func (l *List) include(path string, negated bool, depth int) error {
 // warnComment says that a comment in the middle of a line ends the line.
 func (l *List) warnComment(comment string, rest []string) {
 	after := strings.Join(rest, " ")
+	if l.opt.Tables.Options().PlainLists {
+		l.opt.Tables.Options().Log.Warningf("%s: comment at end of line is not supported: %s %s", l.opt.Param, comment, after)
+		return
+	}
 	if len(after) > 20 {
 		after = after[:20]
 	}

@@ -233,6 +233,38 @@ warning: non-existent:DIR/none is unavailable. open file DIR/none: No such file 
 	}
 }
 
+// TestPlainLists: a file in a list as it was before Postfix 3.8, line by line; a
+// list that is indented from its first line on is one.
+func TestPlainLists(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(path, []byte("  one.example\n\ttwo.example, !three.example # late\n# no.example\n \n.three.example"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, plain := range []bool{true, false} {
+		log := new(recorder)
+		tables := table.NewSet(table.Options{Log: log, PlainLists: plain})
+		l, err := ParseDomains(path, Options{Param: "list", Tables: tables})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]bool{"one.example": plain, "two.example": plain, "three.example": false, "a.three.example": true, "no.example": false, "late": false} {
+			if got, err := l.Match(context.Background(), name); err != nil || got != want {
+				t.Errorf("%v: %s: %v, %v", plain, name, got, err)
+			}
+		}
+		want := []string{"warning: " + path + `: logical line must not start with whitespace: "  one.example	two.example, !th..."`}
+		if plain {
+			want = []string{"warning: list: comment at end of line is not supported: # late"}
+		}
+		if diff := cmp.Diff(want, log.lines); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+		if err := tables.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	for _, list := range []string{"!", "a !", "a, !!! b"} {
 		if _, err := ParseDomains(list, Options{Param: "list"}); err == nil || err.Error() != "list: no pattern after '!'" {

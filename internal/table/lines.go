@@ -119,23 +119,32 @@ const (
 	pause  = 300 * time.Millisecond
 )
 
-// readFile reads a file of text and keeps it open. With Settled, one that
+// readFile reads the logical lines of a file and keeps it open.
+func (s *Set) readFile(path string) (*text, error) {
+	data, t, err := s.readWhole(path)
+	if err == nil {
+		t.lines = logicalLines(data, path, s.opt.Log)
+	}
+	return t, err
+}
+
+// readWhole reads a file of text and keeps it open. With Settled, one that
 // somebody may be writing is read again, as Postfix does with texthash:, but not
 // for ever: Changed sees later changes.
-func (s *Set) readFile(path string) (*text, error) {
+func (s *Set) readWhole(path string) ([]byte, *text, error) {
 	before := time.Now()
 	for try := 0; ; try++ {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		data, stat, err := readStable(f)
 		if err != nil {
 			f.Close()
-			return nil, err
+			return nil, nil, err
 		}
 		if !s.opt.Settled || !hot(stat, before) || try == pauses {
-			return &text{lines: logicalLines(data, path, s.opt.Log), file: f, stat: stat}, nil
+			return data, &text{file: f, stat: stat}, nil
 		}
 		f.Close()
 		before = time.Now()
@@ -181,19 +190,28 @@ func readOnce(f *os.File) ([]byte, os.FileInfo, error) {
 	return data, after, nil
 }
 
-// ReadList returns the logical lines of a file that a list in main.cf includes
-// as /file/name. Changed looks at the file from now on.
+// ReadList returns the lines of a file that a list in main.cf includes as
+// /file/name, without comments: logical ones, or physical ones with PlainLists,
+// where white space at the start means nothing. Changed looks at the file from now on.
 func (s *Set) ReadList(path string) ([]string, error) {
-	t, err := s.readFile(path)
+	data, t, err := s.readWhole(path)
 	if err != nil {
 		return nil, fmt.Errorf("open file %s: %s", path, cause(err))
 	}
 	s.mu.Lock()
 	s.files = append(s.files, watched{name: path, file: t.file, stat: t.stat, byHand: true})
 	s.mu.Unlock()
-	lines := make([]string, len(t.lines))
-	for i, l := range t.lines {
-		lines[i] = l.text
+	var lines []string
+	if s.opt.PlainLists {
+		for line := range strings.Lines(string(data)) {
+			if line, _, _ = strings.Cut(line, "\x00"); !strings.HasPrefix(line, "#") {
+				lines = append(lines, line)
+			}
+		}
+		return lines, nil
+	}
+	for _, l := range logicalLines(data, path, s.opt.Log) {
+		lines = append(lines, l.text)
 	}
 	return lines, nil
 }

@@ -34,6 +34,7 @@ type Options struct {
 	ProxymapService string        // proxymap_service_name, for the log; empty: proxymap
 	InstanceFlags   bool          // expect the proxymap(8) of Postfix 3.11 or later
 	ASCIIEntries    bool          // read texthash: and inline: as Postfix 3.11 or later
+	PlainLists      bool          // read /file in a list as Postfix before 3.8
 	Timeout         time.Duration // ipc_timeout, for proxymap(8); 0: an hour
 
 	Migration *Migration // what replaces hash: and btree:; nil: nothing does
