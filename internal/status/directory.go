@@ -47,21 +47,71 @@ func bootID() string {
 // MakeDirectory makes the directory, if it is not there, and gives it to uid.
 // It must be a directory that nobody else can get into.
 func MakeDirectory(path string, uid, gid int) error {
-	err := unix.Mkdir(path, 0o700)
-	if err != nil && err != unix.EEXIST {
+	err := openOwn(path, uid)
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err := makeDirectory(path, uid, gid); err != nil {
 		return fmt.Errorf("make status directory %s: %w", path, err)
 	}
-	made := err == nil
+	return openOwn(path, uid)
+}
+
+// makeDirectory makes it under another name, so that nobody sees it, and no crash
+// leaves it, before it belongs to uid. That somebody else was faster is no error.
+func makeDirectory(path string, uid, gid int) error {
+	fresh, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	err = give(fresh, uid, gid)
+	if err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	}
+	if err == nil {
+		return nil
+	}
+	_ = os.Remove(fresh)
+	switch err {
+	case unix.EEXIST:
+		return nil
+	case unix.EINVAL, unix.ENOSYS: // a file system that cannot do that
+		return makeInPlace(path, uid, gid)
+	}
+	return err
+}
+
+func makeInPlace(path string, uid, gid int) error {
+	switch err := unix.Mkdir(path, 0o700); err {
+	case nil:
+		return give(path, uid, gid)
+	case unix.EEXIST:
+		return nil
+	default:
+		return err
+	}
+}
+
+// give gives a directory away: a directory, whatever takes its place meanwhile.
+func give(path string, uid, gid int) error {
+	if uid == os.Geteuid() {
+		return nil
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fchown(fd, uid, gid)
+}
+
+// openOwn checks a directory that is there.
+func openOwn(path string, uid int) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open status directory %s: %w", path, err)
 	}
 	defer unix.Close(fd)
-	if made && uid != os.Geteuid() {
-		if err := unix.Fchown(fd, uid, gid); err != nil {
-			return fmt.Errorf("give status directory %s away: %w", path, err)
-		}
-	}
 	return checkDirectory(fd, path, uid)
 }
 

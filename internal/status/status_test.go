@@ -3,6 +3,7 @@ package status
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -496,6 +497,30 @@ func TestDirectoryOfOthers(t *testing.T) {
 	if d, err := OpenDirectory(dir); err == nil {
 		d.Close()
 		t.Error("a pipe for the state: no error")
+	}
+}
+
+// Processes that start at the same moment make one directory, and none sees it
+// before it belongs to its owner.
+func TestMadeTogether(t *testing.T) {
+	uid, gid := os.Geteuid(), os.Getegid()
+	if uid == 0 {
+		uid = 1 // it is given away
+	}
+	for range 30 {
+		dir := newDir(t)
+		var all sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			all.Go(func() { errs[i] = MakeDirectory(dir, uid, gid) })
+		}
+		all.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		if entries, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(entries) != 1 {
+			t.Fatal(entries, err)
+		}
 	}
 }
 
