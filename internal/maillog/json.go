@@ -36,7 +36,7 @@ func (l *Logger) DeliveryEvent(e DeliveryEvent) {
 
 // How long the parts of the object may be, so that it fits into an entry of the
 // log (maxText) as a whole: half an object is of no use. Encoded; the reply has
-// what is left, which is at least 300 bytes.
+// what is left, which is at least 70 bytes.
 const (
 	maxEventWord    = 60
 	maxEventPlace   = 200
