@@ -68,9 +68,10 @@ func newLedger(req *request.Request, reporter Reporter, marker Marker, log Logge
 	}
 }
 
-// settle reports the end of recipient i and marks it in the queue file. The
-// order matters: a crash between the two may double a bounce, never lose one
-// (wire.md 3.7). Settling a recipient twice is a bug of ours.
+// settle reports the end of recipient i and marks it in the queue file. Who has
+// the message must not get it again, whatever becomes of the report: there the mark
+// comes first. Anybody else must not go without the report (wire.md 3.7): there it
+// comes second. Settling a recipient twice is a bug of ours.
 func (l *ledger) settle(i int, o Outcome, at request.Attempt, d dsn.Diagnosis) Settlement {
 	rcpt := l.req.Recipients[i]
 	if was := l.outcomes[i]; was != Unsettled {
@@ -78,13 +79,25 @@ func (l *ledger) settle(i int, o Outcome, at request.Attempt, d dsn.Diagnosis) S
 			l.req.QueueID, rcpt.Address, was, o))
 	}
 	l.outcomes[i] = o
-	s := l.reporter.Report(l.req, rcpt, o, at, d)
-	if !s.Final {
-		l.unfinished, l.untold = true, true
-		return s
+	delivered := o == Sent && !l.req.Flags.Probe()
+	if delivered {
+		l.mark(rcpt, true)
 	}
-	if s.Sent && l.req.Flags&request.MarkDone == 0 {
-		return s
+	s := l.reporter.Report(l.req, rcpt, o, at, d)
+	switch {
+	case !s.Final:
+		l.unfinished, l.untold = true, true
+	case !delivered:
+		l.mark(rcpt, s.Sent)
+	}
+	return s
+}
+
+// mark writes the mark of a finished recipient; that of one who has the message
+// only where the queue manager wants it.
+func (l *ledger) mark(rcpt request.Recipient, sent bool) {
+	if sent && l.req.Flags&request.MarkDone == 0 {
+		return
 	}
 	if err := l.marker.MarkDone(rcpt.Offset); err != nil {
 		// The recipient will be tried again: say so, because a second
@@ -93,7 +106,6 @@ func (l *ledger) settle(i int, o Outcome, at request.Attempt, d dsn.Diagnosis) S
 			l.req.QueueID, rcpt.Address, err)
 		l.unfinished = true
 	}
-	return s
 }
 
 // open tells whether recipient i is still to be settled.

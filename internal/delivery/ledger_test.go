@@ -31,7 +31,7 @@ func TestLedgerMarks(t *testing.T) {
 	}{
 		{"sent", request.MarkDone, Sent, Settlement{Final: true, Sent: true}, nil, true, false},
 		{"sent, no marks wanted", 0, Sent, Settlement{Final: true, Sent: true}, nil, false, false},
-		{"sent, trace down", request.MarkDone, Sent, Settlement{}, nil, false, true},
+		{"probe, verify down", request.MarkDone | request.MTAVerify, Sent, Settlement{}, nil, false, true},
 		{"bounced", 0, Bounced, Settlement{Final: true}, nil, true, false},
 		{"soft bounce", request.MarkDone, Bounced, Settlement{}, nil, false, true},
 		{"deferred", request.MarkDone, Deferred, Settlement{}, nil, false, true},
@@ -62,6 +62,32 @@ func TestLedgerMarks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLedgerOrder: a kill between mark and report leads neither to a second copy
+// nor to a bounce that nobody gets.
+func TestLedgerOrder(t *testing.T) {
+	for outcome, want := range map[Outcome][]string{
+		Sent:    {"mark", "report"},
+		Bounced: {"report", "mark"},
+	} {
+		var got order
+		req := &request.Request{Flags: request.MarkDone, Recipients: []request.Recipient{{Address: "a"}}}
+		newLedger(req, &got, &got, newWorld(t)).settle(0, outcome, request.Attempt{}, dsn.Diagnosis{})
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: %v", outcome, got)
+		}
+	}
+}
+
+// order is what a ledger did.
+type order []string
+
+func (o *order) MarkDone(int64) error { *o = append(*o, "mark"); return nil }
+
+func (o *order) Report(*request.Request, request.Recipient, Outcome, request.Attempt, dsn.Diagnosis) Settlement {
+	*o = append(*o, "report")
+	return Settlement{Final: true}
 }
 
 type reports Settlement

@@ -25,17 +25,21 @@ func (r *Reporter) sent(it item) Result {
 	if it.d.Action == "" {
 		it.d.Action = "delivered"
 	}
+	r.log(it, "sent")
 	// The sender may get a record for watching the message, and another for
-	// having asked for it.
+	// having asked for it. Postfix defers where trace(8) does not take one, and
+	// delivers the message again.
 	if r.watched(it) && !r.trace(it) ||
 		it.rcpt.Notify&request.NotifySuccess != 0 && !r.trace(it) {
-		// As in Postfix, this is a deferral like any other, filter and all.
-		it.d.Status = "4.3.0"
-		it.d.Reason = fmt.Sprintf("%s: %s service failed", it.req.QueueID, r.options.Services.Trace)
-		return r.Defer(it.req, it.rcpt, it.at, it.d)
+		r.untraced(it, "delivered")
 	}
-	r.log(it, "sent")
 	return Result{Final: true, Sent: true}
+}
+
+// untraced says that the record which the sender asked for is lost. That is no
+// reason to try again what is done.
+func (r *Reporter) untraced(it item, done string) {
+	r.options.Log.Warningf("%s: recipient <%s> is %s, but the record for the sender is lost", it.req.QueueID, it.rcpt.Address, done)
 }
 
 // watched says whether a success is reported to trace(8) because of the
@@ -60,12 +64,15 @@ func (r *Reporter) bounced(it item) Result {
 		it.d.Action = "delayed"
 		it.d.Status = dsn.WithClass(it.d.Status, dsn.Transient)
 	}
-	if !r.append(service, it) || it.req.Flags&request.Record != 0 && !r.trace(it) {
+	if !r.append(service, it) {
 		it.d.Status = "4.3.0"
 		it.d.Reason = fmt.Sprintf("%s or %s service failure", r.options.Services.Bounce, r.options.Services.Trace)
 		return r.deferred(it)
 	}
 	r.log(it, word)
+	if it.req.Flags&request.Record != 0 && !r.trace(it) && !r.options.SoftBounce {
+		r.untraced(it, "bounced") // Postfix defers, and the message may be delivered after it was bounced
+	}
 	return Result{Final: !r.options.SoftBounce}
 }
 

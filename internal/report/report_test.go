@@ -137,35 +137,28 @@ func TestColumns(t *testing.T) {
 
 		// sendmail -v.
 		{name: "sent, recorded", column: sent, flags: request.Record, want: finalSent, events: []string{
-			"trace 1024 2.1.1 relayed delivery via mx[192.0.2.1]:24: text",
-			"log 2.1.1 sent (text)"}},
-		{name: "sent, recorded, trace down", column: sent, flags: request.Record, broken: broken{"trace": refuses}, want: stays, events: []string{
+			"log 2.1.1 sent (text)",
+			"trace 1024 2.1.1 relayed delivery via mx[192.0.2.1]:24: text"}},
+		{name: "sent, recorded, trace down", column: sent, flags: request.Record, broken: broken{"trace": refuses}, want: finalSent, events: []string{
+			"log 2.1.1 sent (text)",
 			"trace 1024 2.1.1 relayed delivery via mx[192.0.2.1]:24: text",
 			"warning: A1: trace service failure",
-			"defer 1024 4.3.0 delayed A1: trace service failed",
-			"log 4.3.0 deferred (A1: trace service failed)",
-			"trace 1024 4.3.0 delayed delivery via mx[192.0.2.1]:24: A1: trace service failed",
-			"warning: A1: trace service failure",
-			"warning: A1: trace service failure"}},
+			"warning: A1: recipient <user@example.org> is delivered, but the record for the sender is lost"}},
 		{name: "bounce, recorded", column: bounce, flags: request.Record, want: final, events: []string{
 			"bounce 1024 5.1.1 failed text",
-			"trace 1024 5.1.1 failed delivery via mx[192.0.2.1]:24: text",
-			"log 5.1.1 bounced (text)"}},
+			"log 5.1.1 bounced (text)",
+			"trace 1024 5.1.1 failed delivery via mx[192.0.2.1]:24: text"}},
 		{name: "soft bounce, recorded", column: bounce, flags: request.Record, options: soft, want: stays, events: []string{
 			"defer 1024 4.1.1 delayed text",
-			"trace 1024 4.1.1 delayed delivery via mx[192.0.2.1]:24: text",
-			"log 4.1.1 SOFTBOUNCE (text)"}},
-		{name: "bounce, recorded, trace down", column: bounce, flags: request.Record, broken: broken{"trace": dies}, want: stays, events: []string{
+			"log 4.1.1 SOFTBOUNCE (text)",
+			"trace 1024 4.1.1 delayed delivery via mx[192.0.2.1]:24: text"}},
+		{name: "bounce, recorded, trace down", column: bounce, flags: request.Record, broken: broken{"trace": dies}, want: final, events: []string{
 			"bounce 1024 5.1.1 failed text",
+			"log 5.1.1 bounced (text)",
 			"trace 1024 5.1.1 failed delivery via mx[192.0.2.1]:24: text",
 			"warning: write/read private/trace socket: unexpected end-of-input",
 			"warning: A1: trace service failure",
-			"defer 1024 4.3.0 delayed bounce or trace service failure",
-			"log 4.3.0 deferred (bounce or trace service failure)",
-			"trace 1024 4.3.0 delayed delivery via mx[192.0.2.1]:24: bounce or trace service failure",
-			"warning: write/read private/trace socket: unexpected end-of-input",
-			"warning: A1: trace service failure",
-			"warning: A1: trace service failure"}},
+			"warning: A1: recipient <user@example.org> is bounced, but the record for the sender is lost"}},
 		{name: "defer, recorded", column: defers, flags: request.Record, want: stays, events: []string{
 			"defer 1024 4.1.1 delayed text",
 			"log 4.1.1 deferred (text)",
@@ -173,12 +166,12 @@ func TestColumns(t *testing.T) {
 
 		// Success after a delay that was reported.
 		{name: "sent, delayed", column: sent, flags: request.RecordDelayed, want: finalSent, events: []string{
-			"trace 8192 2.1.1 relayed delivery via mx[192.0.2.1]:24: text",
-			"log 2.1.1 sent (text)"}},
+			"log 2.1.1 sent (text)",
+			"trace 8192 2.1.1 relayed delivery via mx[192.0.2.1]:24: text"}},
 		{name: "sent, delayed, NOTIFY=DELAY", column: sent, flags: request.RecordDelayed, notify: request.NotifyDelay | request.NotifyFailure,
 			want: finalSent, events: []string{
-				"trace 8192 2.1.1 relayed delivery via mx[192.0.2.1]:24: text",
-				"log 2.1.1 sent (text)"}},
+				"log 2.1.1 sent (text)",
+				"trace 8192 2.1.1 relayed delivery via mx[192.0.2.1]:24: text"}},
 		{name: "sent, delayed, NOTIFY=NEVER", column: sent, flags: request.RecordDelayed, notify: request.NotifyNever, want: finalSent, events: []string{
 			"log 2.1.1 sent (text)"}},
 		{name: "bounce, delayed", column: bounce, flags: request.RecordDelayed, want: final, events: []string{
@@ -187,18 +180,18 @@ func TestColumns(t *testing.T) {
 
 		// NOTIFY=SUCCESS.
 		{name: "sent, NOTIFY=SUCCESS", column: sent, notify: request.NotifySuccess, want: finalSent, events: []string{
-			"trace 0 2.1.1 relayed delivery via mx[192.0.2.1]:24: text",
-			"log 2.1.1 sent (text)"}},
+			"log 2.1.1 sent (text)",
+			"trace 0 2.1.1 relayed delivery via mx[192.0.2.1]:24: text"}},
 		{name: "sent, recorded, NOTIFY=SUCCESS", column: sent, flags: request.Record, notify: request.NotifySuccess, want: finalSent, events: []string{
+			"log 2.1.1 sent (text)",
 			"trace 1024 2.1.1 relayed delivery via mx[192.0.2.1]:24: text",
-			"trace 1024 2.1.1 relayed delivery via mx[192.0.2.1]:24: text",
-			"log 2.1.1 sent (text)"}},
+			"trace 1024 2.1.1 relayed delivery via mx[192.0.2.1]:24: text"}},
 		{name: "sent, NOTIFY=SUCCESS, trace absent", column: sent, notify: request.NotifySuccess, broken: broken{"trace": absent},
-			want: stays, events: []string{
+			want: finalSent, events: []string{
+				"log 2.1.1 sent (text)",
 				"warning: connect to private/trace: No such file or directory",
 				"warning: A1: trace service failure",
-				"defer 0 4.3.0 delayed A1: trace service failed",
-				"log 4.3.0 deferred (A1: trace service failed)"}},
+				"warning: A1: recipient <user@example.org> is delivered, but the record for the sender is lost"}},
 		{name: "bounce, NOTIFY=SUCCESS,NEVER", column: bounce, notify: request.NotifySuccess | request.NotifyNever, want: final, events: []string{
 			"bounce 0 5.1.1 failed text",
 			"log 5.1.1 bounced (text)"}},

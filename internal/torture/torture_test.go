@@ -200,7 +200,11 @@ func (r *run) post() {
 			if r.rnd.IntN(6) == 0 {
 				addr = "no" + addr
 			}
-			rcpts = append(rcpts, request.Recipient{Address: addr, Original: addr})
+			rcpt := request.Recipient{Address: addr, Original: addr}
+			if r.rnd.IntN(4) == 0 { // the sender wants to know, by trace(8)
+				rcpt.Notify = request.NotifySuccess | request.NotifyFailure
+			}
+			rcpts = append(rcpts, rcpt)
 		}
 		l.content = "Message-ID: " + l.id + "\n\n" + strings.Repeat("A line of text.\n", r.rnd.IntN(60))
 		r.vault.messages[l.id] = l.content
@@ -210,6 +214,9 @@ func (r *run) post() {
 		}
 		req.Nexthop = r.vault.nexthop()
 		req.Stamps.IncomingArrival = req.Stamps.IncomingArrival.Add(jump)
+		if r.rnd.IntN(4) == 0 { // sendmail -v
+			req.Flags |= request.Record
+		}
 		l.req = req
 		r.mail = append(r.mail, l)
 		r.tally.count(countMessages, 1)
