@@ -191,6 +191,9 @@ func carryOut(command string, plan *install.Plan, o installOptions, after string
 		now := fmt.Sprintf("Now: postfix -c %s reload\n", o.Dir)
 		if left := plan.Left(); left != "" {
 			now += fmt.Sprintf("Then: rm %s\n", left)
+			if o.json {
+				fmt.Fprintf(stderr, "postlmtp %s: %s is left, because Postfix still runs it: remove it after a reload\n", command, left)
+			}
 		}
 		after = now + after
 	}
@@ -208,7 +211,11 @@ const reloadTime = time.Second
 // nobody runs any more.
 func reload(dir string, plan *install.Plan) error {
 	if out, err := exec.Command("postfix", "-c", dir, "reload").CombinedOutput(); err != nil {
-		return fmt.Errorf("all is changed, but postfix reload failed: %w\n%s", err, strings.TrimSpace(string(out)))
+		err = fmt.Errorf("all is changed, but postfix reload failed: %w\n%s", err, strings.TrimSpace(string(out)))
+		if left := plan.Left(); left != "" {
+			err = fmt.Errorf("%w\n%s is left, because Postfix still runs it", err, left)
+		}
+		return err
 	}
 	if plan.Left() == "" {
 		return nil
