@@ -290,6 +290,10 @@ func (j *job) open(ctx context.Context, ep nexthop.Endpoint, policy *tlspolicy.P
 		err = j.introduce(ctx, opened)
 	}
 	if err == nil {
+		j.where = TroubleTLS
+		err = dialog.required(opened)
+	}
+	if err == nil {
 		j.where = TroubleLogin
 		err = j.authenticate(ctx, opened)
 	}

@@ -301,7 +301,7 @@ func (t *tlsDialog) start(ctx context.Context, s *session) error {
 	defer t.describe(s)
 	o, level := &t.j.d.opt.TLS, t.policy.Level
 	if o.Engine == nil || o.WrapperMode && s.TLS() != nil {
-		return t.required(s)
+		return nil
 	}
 	offered := s.Caps().StartTLS
 	if offered && o.NoteOffer && level == tlspolicy.None {
@@ -316,7 +316,7 @@ func (t *tlsDialog) start(ctx context.Context, s *session) error {
 		var refused *lmtp.ReplyError
 		switch {
 		case err == nil:
-			return t.required(s)
+			return nil
 		case errors.As(err, &refused) && refused.Stage == lmtp.StageStartTLS:
 			if err := t.refused(refused.Reply); err != nil {
 				return err
@@ -387,7 +387,8 @@ func (t *tlsDialog) violated() {
 	}
 }
 
-// required looks for REQUIRETLS in what the server offers under TLS.
+// required looks for REQUIRETLS in what the server offers under TLS: at last, which
+// is after XCLIENT.
 func (t *tlsDialog) required(s *session) error {
 	j := t.j
 	if j.tls.require == tlspolicy.RequireDisabled || s.TLS() == nil {

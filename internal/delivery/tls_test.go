@@ -37,6 +37,7 @@ type secureServer struct {
 	wrapped  bool     // TLS from the first byte
 	offers   []string // LHLO keywords without TLS
 	under    []string // and under TLS
+	trusting []string // and after XCLIENT, where it is not nil
 	starttls string   // the reply to STARTTLS; empty: 220
 	broken   bool     // the handshake fails
 	endless  bool     // the handshake goes on, a byte at a time
@@ -161,6 +162,7 @@ func (s *secureServer) serve(conn net.Conn) {
 	in := bufio.NewReader(conn)
 	say := func(text string) { fmt.Fprintf(conn, "%s\r\n", text) }
 	say("220 ready")
+	under := s.under
 	var rcpts []string
 	for {
 		line, err := in.ReadString('\n')
@@ -176,7 +178,7 @@ func (s *secureServer) serve(conn net.Conn) {
 		case verb == "LHLO":
 			words := s.offers
 			if secure {
-				words = s.under
+				words = under
 			}
 			text := "250-x\r\n"
 			for _, w := range words {
@@ -197,6 +199,9 @@ func (s *secureServer) serve(conn net.Conn) {
 				return
 			}
 			in.Reset(conn)
+		case verb == "XCLIENT" && s.trusting != nil:
+			under = s.trusting
+			say("250 ok")
 		case verb == "MAIL":
 			rcpts = nil
 			say("250 ok")
@@ -573,6 +578,23 @@ func TestRequireTLS(t *testing.T) {
 				t.Errorf("MAIL parameters %q", mail)
 			}
 		})
+	}
+}
+
+// After XCLIENT a server says anew what it offers, and may say less.
+func TestRequireTLSAfterXClient(t *testing.T) {
+	s := newSecureServer(t, func(s *secureServer) {
+		s.under, s.trusting = []string{"REQUIRETLS", "XCLIENT SESSION"}, []string{"DSN"}
+	})
+	w := newSecureWorld(t, func(o *tlspolicy.Options) {
+		o.SecurityLevel, o.FingerprintMatch, o.RequireTLSPolicy = "fingerprint", s.sum, "enforce"
+	})
+	w.servers["x"], w.opts = s, request.RequireTLS
+	w.opt.Tracing.Session = true
+	d := New(w.opt, w)
+	defer d.Close()
+	if end, text, _ := w.send(d, "x", 0); end != "bounced 5.7.30 tls=fingerprint/!requiretls:none" {
+		t.Errorf("%s (%s), commands %q", end, text, s.said())
 	}
 }
 
