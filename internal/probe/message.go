@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"postlmtp/internal/queuefile"
 	"postlmtp/internal/request"
@@ -46,7 +47,7 @@ func Text(r io.Reader, sender string, recipients []string) (*Message, error) {
 
 // Queued makes a message of a copy of a queue file.
 func Queued(path string) (*Message, error) {
-	source, err := os.Open(path)
+	source, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO without a writer would wait
 	if err != nil {
 		return nil, err
 	}
