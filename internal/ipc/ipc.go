@@ -36,9 +36,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"postlmtp/internal/attr"
+	"postlmtp/internal/socket"
 )
 
 // A Command is the list of attributes that a service is sent.
@@ -163,30 +162,16 @@ func newConn(c net.Conn, svc Service) *conn {
 	return &conn{Conn: c, svc: svc, src: src, in: attr.NewReader(src, attr.Limits{})}
 }
 
-// Pauses between attempts to connect to a socket with a full queue.
-const (
-	firstPause = 5 * time.Millisecond
-	maxPause   = 250 * time.Millisecond
-)
-
 func dial(ctx context.Context, svc Service, timeout time.Duration) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var d net.Dialer
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		c, err := d.DialContext(ctx, "unix", svc.path())
-		if err == nil {
-			return newConn(c, svc), nil
-		}
-		// A non-blocking connect does not wait for room in the queue of
-		// connections, it fails (connect(2), EAGAIN).
-		if !errors.Is(err, syscall.EAGAIN) {
-			return nil, &Error{svc, Connect, err}
-		}
-		if !sleep(ctx, pause) {
-			return nil, &Error{svc, Connect, context.Cause(ctx)}
-		}
+	c, err := socket.Connect(ctx, func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", svc.path())
+	})
+	if err != nil {
+		return nil, &Error{svc, Connect, err}
 	}
+	return newConn(c, svc), nil
 }
 
 // exchange sends a command and reads the answer.
@@ -215,27 +200,9 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, cmd *Command
 	return nil
 }
 
-// quiet says that the service has neither said anything since its last answer
-// nor closed the connection. What it says unasked would be taken for the answer
-// to the next command.
-func (c *conn) quiet() bool {
-	if c.src.Buffered() > 0 {
-		return false
-	}
-	socket, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var waits error
-	err = raw.Control(func(fd uintptr) {
-		_, _, waits = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	})
-	return err == nil && errors.Is(waits, unix.EAGAIN)
-}
+// quiet says that the service has said nothing since its last answer, and is
+// there.
+func (c *conn) quiet() bool { return c.src.Buffered() == 0 && socket.Quiet(c.Conn) }
 
 // expect checks the name of the protocol that a service greets with.
 func (c *conn) expect(name string) error {

@@ -2,7 +2,6 @@ package torture
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,14 +89,7 @@ func (d *disk) repair() {
 // the message and is to be marked. Nobody is bounced for it, what the server did not
 // get is delivered once the disk is back, and what cannot be marked is said.
 func TestBrokenDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		const text = "needs root and a loop device, for a disk that breaks"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(text)
-		}
-		fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s %s\n\n", t.Name(), text)
-		t.Skip(text)
-	}
+	needRoot(t, "needs root and a loop device, for a disk that breaks")
 	for _, test := range []struct {
 		name   string
 		before string // the server's reply before which the disk breaks; "": before the delivery

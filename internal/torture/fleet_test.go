@@ -22,14 +22,7 @@ const fleetAtOnce = 20
 // The table that it logs is in docs/scaling.md. POSTLMTP_FLEET is how many
 // deliveries each part makes.
 func TestFleet(t *testing.T) {
-	if os.Geteuid() != 0 {
-		const text = "needs root, for a file of hosts of the daemon's own"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(text)
-		}
-		fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s %s\n\n", t.Name(), text)
-		t.Skip(text)
-	}
+	needRoot(t, "needs root, for a file of hosts of the daemon's own")
 	t.Parallel()
 	size := int(number(t, "POSTLMTP_FLEET", 60))
 	var table strings.Builder

@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"postlmtp/internal/socket"
 )
 
 // A Link is a way to a server. Its fields must not change once it is used; it
@@ -103,7 +103,7 @@ func (l *Link) take(ctx context.Context) (*Conn, error) {
 		if !c.timer.Stop() {
 			continue // it closes the connection
 		}
-		if c.quiet() {
+		if socket.Quiet(c.Conn) {
 			l.mu.Unlock()
 			c.used = true
 			return c, nil
@@ -113,53 +113,11 @@ func (l *Link) take(ctx context.Context) (*Conn, error) {
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
-	conn, err := l.dial(ctx)
+	conn, err := socket.Connect(ctx, l.Dial)
 	if err != nil {
 		return nil, err
 	}
 	return &Conn{Conn: conn, Reader: bufio.NewReader(conn), born: time.Now()}, nil
-}
-
-// Pauses between attempts to connect to a socket with a full queue.
-const (
-	firstPause = time.Millisecond
-	maxPause   = 50 * time.Millisecond
-)
-
-// dial connects. Where the queue of connections of a UNIX-domain socket is full
-// the system says EAGAIN at once; a blocking connect, which Postfix uses, waits
-// for room. It is full after a reload, when everybody connects anew.
-func (l *Link) dial(ctx context.Context) (net.Conn, error) {
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		conn, err := l.Dial(ctx)
-		if !errors.Is(err, syscall.EAGAIN) {
-			return conn, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(pause):
-		}
-	}
-}
-
-// quiet says that the server has neither said anything since its last answer nor
-// closed the connection. What it says unasked would be taken for the answer to
-// the next question.
-func (c *Conn) quiet() bool {
-	socket, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var waits error
-	err = raw.Control(func(fd uintptr) {
-		_, _, waits = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	})
-	return err == nil && errors.Is(waits, unix.EAGAIN)
 }
 
 // put keeps a connection until it was idle for too long.
