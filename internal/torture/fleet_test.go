@@ -2,7 +2,6 @@ package torture
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
