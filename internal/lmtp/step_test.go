@@ -118,7 +118,9 @@ func TestHalfClosed(t *testing.T) {
 				tr := newTransaction(1)
 				tr.Body = func(w io.Writer) error {
 					synctest.Wait() // until the server waits for content
-					return content(tc.lines)(w)
+					err := content(tc.lines)(w)
+					synctest.Wait() // until it has said all that it has to say of it
+					return err
 				}
 				if tc.chunks {
 					tr.Chunks = new(ChunkPool)

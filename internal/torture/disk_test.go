@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,9 +106,12 @@ func TestBrokenDisk(t *testing.T) {
 			r := quiet(t, lab.Options{ProcessLimit: 1})
 			d := newDisk(t, filepath.Join(r.lab.QueueDirectory(), "active"))
 			l := r.queue(strings.Repeat("A line of text.\n", 1<<16), "a@x", "b@x")
-			begin, broken := time.Now(), false
+			begin := time.Now()
+			var broken atomic.Bool
 			breaks := func() {
-				broken = true
+				if broken.Swap(true) {
+					return
+				}
 				if err := d.breaks(); err != nil {
 					t.Error(err)
 				}
@@ -115,14 +119,16 @@ func TestBrokenDisk(t *testing.T) {
 			if test.before == "" {
 				breaks()
 			}
+			r.vault.mu.Lock()
 			r.vault.before = func(reply string) {
-				if !broken && strings.HasPrefix(reply, test.before) {
+				if strings.HasPrefix(reply, test.before) {
 					breaks()
 				}
 			}
+			r.vault.mu.Unlock()
 			result, err := r.lab.Deliver(t.Context(), l.req)
-			if err != nil || result.Status == 0 || !broken {
-				t.Errorf("disk broken: %v, status %d, %v", broken, result.Status, err)
+			if err != nil || result.Status == 0 || !broken.Load() {
+				t.Errorf("disk broken: %v, status %d, %v", broken.Load(), result.Status, err)
 			}
 			for _, rcpt := range l.req.Recipients {
 				r.vault.mu.Lock()

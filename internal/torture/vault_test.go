@@ -17,9 +17,9 @@ import (
 type vault struct {
 	listener net.Listener
 	tally    *tally
-	before   func(reply string) // nil, or called before each reply; set before the first connection
 
 	mu       sync.Mutex
+	before   func(reply string) // nil, or called before each reply, by one dialog at a time
 	rnd      *rand.Rand
 	plan     func(*rand.Rand) faults // of the next connection; nil: none
 	messages map[string]string       // what is queued, by Message-ID, as it has to arrive
@@ -156,9 +156,11 @@ func (d *dialog) say(text string) bool {
 		time.Sleep(stallTime)
 	}
 	d.replies++
+	d.v.mu.Lock()
 	if d.v.before != nil {
 		d.v.before(text)
 	}
+	d.v.mu.Unlock()
 	if _, err := d.conn.Write([]byte(text + "\r\n")); err != nil {
 		d.dead = true
 	}
