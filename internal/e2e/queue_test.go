@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// flush has the queue manager try all mail again.
+// flush has the queue manager try all mail again. One that a reload has ended is
+// not there for a moment, which older releases say with an error.
 func (p *postfix) flush() {
 	p.t.Helper()
-	p.run("postqueue", "-c", p.conf(), "-f")
+	eventually(p.t, soon, "postqueue -f to find the queue manager", func() bool {
+		return p.command("postqueue", "-c", p.conf(), "-f").Run() == nil
+	})
 }
 
 // retry has the queue manager try one message again.
