@@ -8,6 +8,8 @@ import (
 	"os"
 	"sort"
 	"time"
+
+	"postlmtp/internal/hotfile"
 )
 
 // An Entry is the raw, unexpanded value of one parameter and where it was
@@ -74,23 +76,15 @@ func (v *Values) ReadSettled(path string) ([]Warning, error) {
 	return v.Parse(bytes.NewReader(data), path)
 }
 
-// Where a file is hot, it is read again after a pause, so many times.
-const (
-	pauses = 30
-	pause  = 300 * time.Millisecond
-)
-
 func readSettled(path string, sleep func(time.Duration)) ([]byte, error) {
 	before := time.Now()
 	for try := 0; ; try++ {
 		data, changed, err := readWhole(path)
 		after := time.Now()
-		// A time in the future says nothing.
-		hot := changed.Unix() >= before.Unix()-1 && changed.Unix() <= after.Unix()
-		if err != nil || !hot || try == pauses {
+		if err != nil || !hotfile.Hot(changed, before) || try == hotfile.Pauses {
 			return data, err
 		}
-		sleep(pause)
+		sleep(hotfile.Pause)
 		before = after
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postlmtp/internal/hotfile"
 )
 
 func TestParse(t *testing.T) {
@@ -136,7 +138,7 @@ func TestReadSettled(t *testing.T) {
 		t.Errorf("settled: %d pauses, %v", n, err)
 	}
 	write("", 0)
-	if _, err := readSettled(path, func(time.Duration) { write("a = 1\n", 0); n++ }); err != nil || n != pauses {
+	if _, err := readSettled(path, func(time.Duration) { write("a = 1\n", 0); n++ }); err != nil || n != hotfile.Pauses {
 		t.Errorf("always hot: %d pauses, %v", n, err)
 	}
 	if _, err := NewValues().ReadSettled(path + "x"); !errors.Is(err, fs.ErrNotExist) {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"postlmtp/internal/hotfile"
 )
 
 // maxText bounds a table of text and a file of a match list, in bytes.
@@ -113,12 +115,6 @@ func inlineRules(name string) (string, error) {
 // errChanging is the error for a file that is being written all the time.
 var errChanging = errors.New("file changes while it is read")
 
-// Where a file is hot, it is read again after a pause, so many times.
-const (
-	pauses = 30
-	pause  = 300 * time.Millisecond
-)
-
 // readFile reads the logical lines of a file and keeps it open.
 func (s *Set) readFile(path string) (*text, error) {
 	data, t, err := s.readWhole(path)
@@ -143,12 +139,12 @@ func (s *Set) readWhole(path string) ([]byte, *text, error) {
 			f.Close()
 			return nil, nil, err
 		}
-		if !s.opt.Settled || !hot(stat, before) || try == pauses {
+		if !s.opt.Settled || !hotfile.Hot(stat.ModTime(), before) || try == hotfile.Pauses {
 			return data, &text{file: f, stat: stat}, nil
 		}
 		f.Close()
 		before = time.Now()
-		time.Sleep(pause)
+		time.Sleep(hotfile.Pause)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"postlmtp/internal/hotfile"
 )
 
 // watched is a file that was read: if it changes, what was read is out of date.
@@ -66,12 +68,5 @@ func (w *watched) changed(settled bool) bool {
 	if w.sharedWriters || now.ModTime().Equal(w.stat.ModTime()) && now.Size() == w.stat.Size() {
 		return false
 	}
-	return !settled || !w.byHand || !hot(now, time.Now())
-}
-
-// hot reports whether somebody may still be writing a file: it was changed since
-// the second before the given time. A time in the future says nothing.
-func hot(f os.FileInfo, since time.Time) bool {
-	changed := f.ModTime().Unix()
-	return changed >= since.Unix()-1 && changed <= time.Now().Unix()
+	return !settled || !w.byHand || !hotfile.Hot(now.ModTime(), time.Now())
 }
