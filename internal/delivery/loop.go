@@ -41,7 +41,6 @@ type step struct{ handshake, transfer bool }
 // runInet delivers over a list of TCP destinations and the fall-back relays.
 func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 	own := len(elements)
-	list := listText(elements)
 	elements = append(elements[:own:own], j.d.opt.FallbackRelay...)
 	for i, e := range elements {
 		if !j.ledger.any() {
@@ -67,7 +66,7 @@ func (j *job) runInet(ctx context.Context, elements []nexthop.Element) error {
 		if i == 0 {
 			j.cachePolicy(e.Host)
 			if j.load || j.store {
-				j.firstKey = list
+				j.firstKey = listText(elements[:own])
 			}
 		}
 		if err := j.runElement(ctx, endpoints, last); err != nil {
