@@ -105,7 +105,8 @@ func (j *job) runElement(ctx context.Context, endpoints []nexthop.Endpoint, last
 		addresses++
 		last := i == len(endpoints)-1 || addresses == j.d.opt.MXAddressLimit
 		lastSession := last || sessions+1 == j.d.opt.MXSessionLimit
-		talked, err := false, error(nil)
+		var talked bool
+		var err error
 		if j.load && ep.Preference != best {
 			talked, err = j.tryKept(ctx, ep, lastElement && lastSession)
 		}
@@ -135,12 +136,12 @@ func (j *job) runElement(ctx context.Context, endpoints []nexthop.Endpoint, last
 // of sessions.
 func (j *job) runPooled(ctx context.Context, endpoints []nexthop.Endpoint, best uint16, lastElement bool) ([]nexthop.Endpoint, int, error) {
 	sessions := 0
-	offer := func(key cacheKey, rest func(nexthop.Endpoint) []nexthop.Endpoint) error {
+	offer := func(key cacheKey) error {
 		s := j.leaseSession(ctx, key)
 		if s == nil {
 			return nil
 		}
-		remaining := rest(s.endpoint)
+		remaining := without(endpoints, s.endpoint)
 		if n := sessions + 1; n == j.d.opt.MXSessionLimit || n == j.d.opt.MXAddressLimit {
 			remaining = nil
 		}
@@ -153,10 +154,7 @@ func (j *job) runPooled(ctx context.Context, endpoints []nexthop.Endpoint, best 
 		return nil
 	}
 	if j.firstKey != "" && len(endpoints) > 0 {
-		err := offer(j.nexthopKey(j.firstKey), func(used nexthop.Endpoint) []nexthop.Endpoint {
-			return without(endpoints, used)
-		})
-		if err != nil {
+		if err := offer(j.nexthopKey(j.firstKey)); err != nil {
 			return nil, sessions, err
 		}
 	}
@@ -171,10 +169,7 @@ func (j *job) runPooled(ctx context.Context, endpoints []nexthop.Endpoint, best 
 		if policy == nil {
 			continue
 		}
-		err = offer(j.endpointKey(ep, policy), func(used nexthop.Endpoint) []nexthop.Endpoint {
-			return without(endpoints, used)
-		})
-		if err != nil {
+		if err := offer(j.endpointKey(ep, policy)); err != nil {
 			return nil, sessions, err
 		}
 	}
