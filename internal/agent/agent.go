@@ -103,7 +103,7 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 	if err != nil {
 		return err
 	}
-	bound := settings.bound(inv, log)
+	bound, known := settings.bound(inv, log)
 	if master.NeedsSupervisor(inv, bound) {
 		// The parent does no work and needs no privileges, whatever the
 		// service's are.
@@ -136,10 +136,14 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 	a.enterSandbox(inv.Verbose > 0)
 	a.serveStatus()
 	defer a.close()
+	maxUse := settings.MaxUse
+	if !known {
+		maxUse = 1
+	}
 	return master.Serve(context.Background(), master.Settings{
 		Process:  process,
 		Bound:    bound,
-		MaxUse:   settings.MaxUse,
+		MaxUse:   maxUse,
 		MaxIdle:  a.maxIdle(bound),
 		Watchdog: settings.DaemonTimeout,
 		Changed:  a.changed,

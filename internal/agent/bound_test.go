@@ -30,7 +30,7 @@ func TestBound(t *testing.T) {
 		{"-z", dir, master.Invocation{Service: "few", Unlimited: true}, 0, maxConcurrency, false},
 		{"-l", dir, master.Invocation{Service: "few", Alone: true}, 9, 1, false},
 		{"default_process_limit", dir, master.Invocation{Service: "usual"}, 0, 50, false},
-		{"not there any more", dir, master.Invocation{Service: "none"}, 0, 50, false},
+		{"not there any more", dir, master.Invocation{Service: "none"}, 0, 1, true},
 		{"of our own", dir, master.Invocation{Service: "few"}, 9, 9, false},
 		{"no master.cf", filepath.Join(dir, "none"), master.Invocation{Service: "few"}, 0, 1, true},
 		{"worker", filepath.Join(dir, "none"), master.Invocation{Service: "few", Bound: 7}, 0, 7, false},
@@ -40,10 +40,11 @@ func TestBound(t *testing.T) {
 			c.Postlmtp.ProcessConcurrency = tt.own
 			tt.inv.Transport = "unix"
 			var log bytes.Buffer
-			if got := (&settings{Config: c}).bound(tt.inv, maillog.ToWriter(&log, Program)); got != tt.want {
-				t.Errorf("%d, want %d", got, tt.want)
+			got, known := (&settings{Config: c}).bound(tt.inv, maillog.ToWriter(&log, Program))
+			if got != tt.want || known == tt.warns {
+				t.Errorf("%d, known: %v; want %d", got, known, tt.want)
 			}
-			if warns := strings.Contains(log.String(), "warning: open "); warns != tt.warns {
+			if warns := strings.Contains(log.String(), "-- one delivery in this process"); warns != tt.warns {
 				t.Errorf("log %q", log.String())
 			}
 		})
