@@ -19,10 +19,13 @@ import (
 // is nil, and why is logged if somebody asked for details, because an operator
 // who never looks need not hear of it at each start.
 func (s *settings) prepareStatus(inv master.Invocation, jail master.Jail, bound int, version string, log *maillog.Logger) *status.Process {
-	if s.Postlmtp.StatusDirectory == "" || inv.OneShot {
-		if s.Postlmtp.MetricsListen != "" {
-			s.noStatus(inv, log, errNoDirectory)
-		}
+	switch {
+	case inv.OneShot:
+		return nil
+	case s.Postlmtp.StatusDirectory == "" && s.Postlmtp.MetricsListen != "":
+		s.noStatus(inv, log, errNoDirectory)
+		return nil
+	case s.Postlmtp.StatusDirectory == "":
 		return nil
 	}
 	process, err := s.statusProcess(inv, jail, bound, version, log)
