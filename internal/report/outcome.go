@@ -76,8 +76,8 @@ func (r *Reporter) bounced(it item) Result {
 	return Result{Final: !r.options.SoftBounce}
 }
 
-// deferred is the column of temporary failure, and where the others end when a
-// service fails.
+// deferred is the column of temporary failure, and where a bounce ends that
+// bounce(8) does not take.
 func (r *Reporter) deferred(it item) Result {
 	if it.req.Flags.Probe() {
 		return Result{Final: r.probe(it, addressDefers, "undeliverable")}

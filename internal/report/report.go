@@ -20,10 +20,11 @@
 //
 // # Failure policy
 //
-// A report must not lose mail: a bounce or a success that cannot be recorded
-// becomes a deferral with code 4.3.0. A deferral that cannot be recorded is
-// only a warning: its mail stays in the queue anyway. A probe whose answer
-// cannot be passed on stays in the queue.
+// A report must not lose mail: a bounce that bounce(8) does not take becomes a
+// deferral with code 4.3.0. A deferral that cannot be recorded is only a warning:
+// its mail stays in the queue anyway. So is the record for trace(8) of who has the
+// message or is bounced: that is done. A probe whose answer cannot be passed on
+// stays in the queue.
 //
 // A report is not cancelled with the delivery that it is about: what happened
 // must be told. Options.Timeout bounds each exchange with a service.
