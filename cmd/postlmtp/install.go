@@ -34,7 +34,8 @@ Examples:
   sudo postlmtp install --replace --reload  all mail by LMTP from now on
   sudo postlmtp install -c /etc/postfix-in --service=golmtp --yes
 
-The exit status is 0 if all was done, 1 if not: then nothing was changed.
+The exit status is 0 if all was done, 1 if not: then nothing was changed, unless the
+message says otherwise.
 `}
 }
 
