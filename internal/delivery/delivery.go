@@ -1,9 +1,9 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -204,14 +204,13 @@ func (d *Deliverer) Deliver(ctx context.Context, req *request.Request, file *que
 // newJob prepares the way of a request through the loop.
 func (d *Deliverer) newJob(req *request.Request, file *queuefile.File) *job {
 	return &job{
-		d:       d,
-		req:     req,
-		file:    file,
-		stamps:  req.Stamps,
-		ledger:  newLedger(req, d.reporter, file, d.opt.Log),
-		used:    make(map[nexthop.Endpoint]bool),
-		reasons: make(map[int]dsn.Diagnosis),
-		watch:   d.opt.Watch.Begin(req),
+		d:      d,
+		req:    req,
+		file:   file,
+		stamps: req.Stamps,
+		ledger: newLedger(req, d.reporter, file, d.opt.Log),
+		used:   make(map[nexthop.Endpoint]bool),
+		watch:  d.opt.Watch.Begin(req),
 	}
 }
 
@@ -237,9 +236,9 @@ type job struct {
 	completed bool          // a session of this request came to its end
 	fallback  bool          // the element in hand is one of lmtp_fallback_relay
 
-	// reasons are why recipients, by index, were left for the next server. Who
-	// has none here shares the last reason with all others.
-	reasons map[int]dsn.Diagnosis
+	// reasons are why recipients, by index, were left for the next server: empty
+	// for who was not, nil before the first.
+	reasons []dsn.Diagnosis
 
 	connection  int64 // serial number of the session that is used now, 0 for none
 	unconfirmed bool  // it ended without an answer to the end of the message
@@ -286,51 +285,66 @@ func (j *job) run(ctx context.Context) error {
 // another recipient, and a permanent one. Postfix forgets what servers said when
 // it looks up the next one.
 func (j *job) settleLeft() {
-	if j.why.Status == "" {
-		j.why = dsn.Diagnosis{Status: statusLocalData, Reason: "server unavailable or unable to receive mail"}
-	}
-	last, left := j.why, j.ledger.left()
-	for _, i := range left {
-		j.reasons[i] = j.reason(i)
+	unavailable := dsn.Diagnosis{Status: statusLocalData, Reason: "server unavailable or unable to receive mail"}
+	reason := func(i int) dsn.Diagnosis { return cmp.Or(j.reason(i), unavailable) }
+	// A mistake in our settings is no reason to bounce.
+	mistake := func(i int) bool { return j.fallback && !temporary(reason(i)) }
+
+	last, left := cmp.Or(j.why, unavailable), j.ledger.left()
+	if slices.ContainsFunc(left, mistake) {
+		j.d.opt.Log.Warningf("lmtp_fallback_relay configuration problem")
 	}
 	for ; len(left) > 0; left = j.ledger.left() {
-		why := j.reasons[left[0]]
+		why := reason(left[0])
 		f := Failure{Scope: Site, Diagnosis: why}
 		if why != last {
-			f.Scope = Recipient // what was said to some is no reason to blame the destination
+			f.Scope = Message // what was said to some is no reason to blame the destination
 		}
-		if j.fallback && dsn.Class(why.Status) != '4' {
-			// A mistake in our settings is no reason to bounce.
-			j.d.opt.Log.Warningf("lmtp_fallback_relay configuration problem")
+		if mistake(left[0]) {
 			f.Diagnosis.Status = statusConfiguration
 		}
-		j.fail(f, "none", true, slices.DeleteFunc(left, func(i int) bool { return j.reasons[i] != why }))
+		j.fail(f, "none", true, slices.DeleteFunc(left, func(i int) bool { return reason(i) != why }))
 	}
 }
 
-// reason is why a recipient who is left was not delivered.
-func (j *job) reason(i int) dsn.Diagnosis {
-	if why, ok := j.reasons[i]; ok {
-		return why
+// leave notes why recipients are left for the next server.
+func (j *job) leave(recipients []int, why dsn.Diagnosis) {
+	if j.reasons == nil {
+		j.reasons = make([]dsn.Diagnosis, len(j.req.Recipients))
 	}
-	return j.why
+	for _, i := range recipients {
+		j.reasons[i] = why
+	}
+}
+
+// reason is why a recipient was left, empty if it was not.
+func (j *job) reason(i int) dsn.Diagnosis {
+	if j.reasons == nil {
+		return dsn.Diagnosis{}
+	}
+	return j.reasons[i]
 }
 
 // forgetPermanent forgets the permanent reasons, because there is another element
 // with servers: should all of them be passed over, that is no reason to bounce.
 func (j *job) forgetPermanent() {
-	temporary := func(d dsn.Diagnosis) bool { return dsn.Class(d.Status) == '4' }
 	if !temporary(j.why) {
 		j.why = dsn.Diagnosis{}
 	}
-	maps.DeleteFunc(j.reasons, func(_ int, d dsn.Diagnosis) bool { return !temporary(d) })
+	for i, why := range j.reasons {
+		if !temporary(why) {
+			j.reasons[i] = dsn.Diagnosis{}
+		}
+	}
 }
 
 // softBefore tells whether anybody who is left was put off for a while: then a
 // name that does not exist is no reason to bounce.
 func (j *job) softBefore() bool {
-	return slices.ContainsFunc(j.ledger.left(), func(i int) bool { return dsn.Class(j.reason(i).Status) == '4' })
+	return slices.ContainsFunc(j.ledger.left(), func(i int) bool { return temporary(j.reason(i)) })
 }
+
+func temporary(d dsn.Diagnosis) bool { return dsn.Class(d.Status) == '4' }
 
 // fail applies a failure to the recipients that it touches. It returns the
 // verdict; with TryNext they are left for the next server.
@@ -339,9 +353,7 @@ func (j *job) fail(f Failure, relay string, final bool, touched []int) Verdict {
 	v := judge(f, final, j.d.opt.SoftBounce)
 	if v == TryNext {
 		j.d.opt.Log.Infof("%s: %s", j.req.QueueID, f.Diagnosis.Reason)
-		for _, i := range touched {
-			j.reasons[i] = f.Diagnosis
-		}
+		j.leave(touched, f.Diagnosis)
 		return v
 	}
 	if f.Scope != Recipient {

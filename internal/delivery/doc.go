@@ -19,7 +19,8 @@
 //     whether the recipients that it touches bounce, are deferred, or are left
 //     for the next server;
 //   - whether an endpoint is the last one is a parameter of each step;
-//   - who is left after the last endpoint is settled with the last reason.
+//   - who is left after the last endpoint is settled with the last reason that was
+//     about it; a permanent one counts no more once a later element has servers.
 //
 // # Sessions
 //

@@ -160,7 +160,7 @@ func diagnosisOf(err error) dsn.Diagnosis {
 // it: some causes can be seen from here, and are not in the recipients' records.
 func (j *job) remember(err error) {
 	j.why = diagnosisOf(err)
-	clear(j.reasons) // it is about everybody who is left
+	j.leave(j.ledger.left(), j.why)
 	var destination *nexthop.DestinationError
 	if errors.As(err, &destination) {
 		j.d.opt.Log.Warningf("%s: %s", j.req.QueueID, j.why.Reason)

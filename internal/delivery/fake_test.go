@@ -31,6 +31,7 @@ type world struct {
 	servers map[string]*server // by host
 	dialled []string           // hosts in the order of the connections
 	events  []string           // what was reported and marked, in order
+	stamps  []request.Stamps   // of what was reported
 	log     []string
 	final   map[Outcome]bool // outcomes that the reporter calls final
 }
@@ -74,6 +75,9 @@ func (w *world) Warningf(format string, args ...any) { w.note(&w.log, "warning: 
 
 // Report makes World a Reporter.
 func (w *world) Report(req *request.Request, rcpt request.Recipient, o Outcome, at request.Attempt, d dsn.Diagnosis) Settlement {
+	w.mu.Lock()
+	w.stamps = append(w.stamps, at.Stamps)
+	w.mu.Unlock()
 	w.note(&w.events, "%v %s %s relay=%s reuse=%d", o, rcpt.Address, d.Status, at.Relay, at.Stamps.ReuseCount)
 	return Settlement{Final: w.final[o], Sent: o == Sent}
 }

@@ -105,17 +105,10 @@ func (j *job) runElement(ctx context.Context, endpoints []nexthop.Endpoint, last
 		addresses++
 		last := i == len(endpoints)-1 || addresses == j.d.opt.MXAddressLimit
 		lastSession := last || sessions+1 == j.d.opt.MXSessionLimit
-		var talked bool
-		var err error
-		if j.load && ep.Preference != best {
-			talked, err = j.tryKept(ctx, ep, lastElement && lastSession)
-		}
-		if !talked && err == nil {
-			talked, err = j.tryServer(ctx, ep, step{
-				handshake: lastElement && last,
-				transfer:  lastElement && lastSession,
-			})
-		}
+		talked, err := j.tryServer(ctx, ep, j.load && ep.Preference != best, step{
+			handshake: lastElement && last,
+			transfer:  lastElement && lastSession,
+		})
 		if err != nil {
 			return err
 		}
@@ -174,15 +167,6 @@ func (j *job) runPooled(ctx context.Context, endpoints []nexthop.Endpoint, best 
 		}
 	}
 	return endpoints, sessions, nil
-}
-
-// tryKept offers the message to a pooled session with an endpoint, as tryPooled.
-func (j *job) tryKept(ctx context.Context, ep nexthop.Endpoint, final bool) (done bool, err error) {
-	policy, err := j.pooledPolicy(ctx, ep)
-	if err != nil || policy == nil {
-		return false, err
-	}
-	return j.tryPooled(ctx, j.endpointKey(ep, policy), final)
 }
 
 // tryPooled offers the message to the pooled session of a key. It reports

@@ -482,6 +482,35 @@ func TestOwnReasonAtTheEnd(t *testing.T) {
 	}
 }
 
+// Whoever is left without a reason of its own has none of another recipient.
+func TestNoReasonOfAnother(t *testing.T) {
+	for _, rcpts := range [][]string{{"y", "z"}, {"z", "y"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.opt.SoftBounce = true
+			w.servers["b"] = &server{}
+			d := New(w.opt, w)
+			defer d.Close()
+			w.deliver(d, "a, b", onDemand, "x") // a session with b is kept
+			w.events = nil
+			w.servers["b"].replies = map[string]string{"MAIL": "451 4.3.0 busy"}
+			w.servers["a"] = &server{rcpt: map[string]string{"y": "550 5.1.1 who", "z": "450 4.2.1 later"}}
+			w.stamps = nil
+			w.deliver(d, "a, b", onDemand, rcpts...)
+			want := []string{"deferred y 4.3.0 relay=none reuse=0", "deferred z 4.2.1 relay=none reuse=0"}
+			slices.Sort(w.events)
+			if diff := cmp.Diff(want, w.events); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			for _, s := range w.stamps { // the time is that of finding a server
+				if s.ConnSetupDone.IsZero() || s.DeliverDone != s.ConnSetupDone {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+}
+
 // ranked is a Resolver with an SRV record of its own priority for each endpoint.
 type ranked struct{ Resolver }
 

@@ -194,10 +194,16 @@ func (j *job) pooledPolicy(ctx context.Context, ep nexthop.Endpoint) (*tlspolicy
 
 // tryServer is tryEndpoint under the policy for the server, and again without
 // TLS where that is allowed after TLS failed. The second attempt does not count.
-func (j *job) tryServer(ctx context.Context, ep nexthop.Endpoint, last step) (talked bool, err error) {
+// Where the pool has not been looked into for this endpoint, its session comes first.
+func (j *job) tryServer(ctx context.Context, ep nexthop.Endpoint, pooled bool, last step) (talked bool, err error) {
 	policy, err := j.serverPolicy(ctx, ep)
 	if err != nil || policy == nil {
 		return false, err
+	}
+	if pooled {
+		if done, err := j.tryPooled(ctx, j.endpointKey(ep, policy), last.transfer); done || err != nil {
+			return done, err
+		}
 	}
 	talked, err = j.tryEndpoint(ctx, ep, policy, last)
 	if err != nil || !j.tls.retryPlain {
