@@ -25,10 +25,12 @@
 //
 // # Failure policy
 //
-// A server that does not answer, or answers SERVFAIL, REFUSED or NOTIMP, or has
-// no answer and does not ask other servers, is passed over for the next one; after the last attempt the outcome is Retry.
-// That is what Postfix does on the GNU C library: only FORMERR and rarer
-// codes are permanent. A reply that cannot be understood is Retry too. Files
+// A server that does not answer, or answers SERVFAIL, REFUSED or NOTIMP, is
+// passed over for the next one; so is one that has no answer, nothing to add and
+// no recursion. After the last attempt the outcome is Retry. That is what Postfix
+// does on the GNU C library: only FORMERR and rarer codes are permanent. An empty
+// reply with additional records (a referral with addresses, or EDNS0) is "no
+// data" there, and here. A reply that cannot be understood is Retry too. Files
 // that are missing are empty files; without resolv.conf the name server is
 // the one on 127.0.0.1.
 //

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -59,7 +60,7 @@ type reply struct {
 	truncated bool             // ask again over TCP
 	ad        bool             // the server vouches for the answer
 	empty     bool             // there was no answer section
-	lame      bool             // the server knows nothing, and asks nobody
+	lame      bool             // the server knows nothing at all, and asks nobody
 	records   []Record         // of the type that was asked for
 	excess    bool             // there were more than maxRecords
 	alias     string           // the name to ask for next, if there are no records
@@ -96,7 +97,8 @@ func parseReply(msg []byte, q question) (reply, error) {
 		return reply{}, fmt.Errorf("%w: %w", errReply, err)
 	}
 	r.settle(q.name, answers)
-	r.lame = r.empty && !h.Authoritative && !h.RecursionAvailable
+	additionals := binary.BigEndian.Uint16(msg[10:12]) // RFC 1035 section 4.1.1
+	r.lame = r.empty && !h.Authoritative && !h.RecursionAvailable && additionals == 0
 	return r, nil
 }
 

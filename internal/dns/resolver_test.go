@@ -49,6 +49,12 @@ func world(name string, typ Type, network string) response {
 		return response{raw: func(q []byte) [][]byte {
 			return [][]byte{append([]byte{q[0], q[1], 0x81, 0x00}, q[4:]...)}
 		}}
+	case label == "referral": // likewise, but with a record that nobody asked for
+		return response{raw: func(q []byte) [][]byte {
+			opt := []byte{0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0}
+			head := []byte{q[0], q[1], 0x81, 0x00, 0, 1, 0, 0, 0, 0, 0, 1}
+			return [][]byte{slices.Concat(head, q[12:], opt)}
+		}}
 	case label == "own": // authoritative only
 		return response{raw: func(q []byte) [][]byte {
 			return [][]byte{append([]byte{q[0], q[1], 0x85, 0x00}, q[4:]...)}
@@ -144,6 +150,7 @@ func TestLookup(t *testing.T) {
 		{"nx.test", A, "", NotFound, notFoundLead + "nx.test type=A: Host not found"},
 		{"nodata.test", AAAA, "", NoData, notFoundLead + "nodata.test type=AAAA: Host found but no data record of requested type"},
 		{"lame.test", A, "", Retry, notFoundLead + "lame.test type=A: Host not found, try again"},
+		{"referral.test", A, "", NoData, notFoundLead + "referral.test type=A: Host found but no data record of requested type"},
 		{"own.test", A, "", NoData, notFoundLead + "own.test type=A: Host found but no data record of requested type"},
 		{"servfail.test", A, "", Retry, notFoundLead + "servfail.test type=A: Host not found, try again"},
 		{"refused.test", A, "", Retry, notFoundLead + "refused.test type=A: Host not found, try again"},
