@@ -343,7 +343,10 @@ func (p *Plan) Apply() error {
 	if err == nil {
 		return p.verify()
 	}
-	err = errors.Join(err, p.restore(), writeState(p.Dir, p.keep))
+	if failed := p.restore(); failed != nil { // with record and program, uninstall can do it later
+		return errors.Join(err, failed)
+	}
+	err = errors.Join(err, writeState(p.Dir, p.keep))
 	if p.Program.Action == "copy" {
 		if rm := os.Remove(p.Program.To); !errors.Is(rm, fs.ErrNotExist) {
 			err = errors.Join(err, rm)

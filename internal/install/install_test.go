@@ -136,6 +136,21 @@ func TestFailures(t *testing.T) {
 		}
 		s.same(before)
 	})
+	t.Run("postconf, and what was there cannot be restored", func(t *testing.T) {
+		s := newSite(t, daemon, `mv "$2/master.cf" "$2/away"; exit 1`)
+		before := s.read()
+		if err := s.install(); err == nil {
+			t.Error("no error")
+		}
+		if !exists(s.program()) {
+			t.Error("a service without program")
+		}
+		if err := os.Rename(s.file("away"), s.file("master.cf")); err != nil {
+			t.Fatal(err)
+		}
+		s.uninstall(s.dir)
+		s.same(before)
+	})
 	t.Run("postconf, before it changed anything", func(t *testing.T) {
 		s := newSite(t, daemon, "")
 		before := s.read()
