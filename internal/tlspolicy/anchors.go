@@ -129,13 +129,14 @@ func (a *anchors) pool(chain []*x509.Certificate) *x509.CertPool {
 // maxTops bounds the certificates of a chain that keys are tried on.
 const maxTops = 4
 
-// addSigned adds the certificates of a chain that one of the keys signs. A key
-// whose certificate is in the chain is not looked for: a server may send hundreds
-// of certificates, and a domain may have a hundred keys.
+// addSigned adds the certificates of a chain that one of the keys signs: the key
+// of an authority that is not in the chain, or a certificate's own. Where another
+// certificate of the chain is the issuer, the keys are not tried: a server may
+// send hundreds of certificates, and a domain may have a hundred keys.
 func addSigned(pool *x509.CertPool, chain []*x509.Certificate, keys [][]byte) {
 	tops := 0
 	for _, c := range chain {
-		issued := slices.ContainsFunc(chain, func(o *x509.Certificate) bool { return mayIssue(o, c) })
+		issued := slices.ContainsFunc(chain, func(o *x509.Certificate) bool { return !o.Equal(c) && mayIssue(o, c) })
 		if issued || tops == maxTops {
 			continue
 		}

@@ -172,7 +172,8 @@ func TestDANEHandshake(t *testing.T) {
 	expired := certify(t, nil, nil)
 	sha := func(b []byte) string { s := sha256.Sum256(b); return string(s[:]) }
 	sha2 := func(b []byte) string { s := sha512.Sum512(b); return string(s[:]) }
-	leaf, middle, root := w.leaf.cert, w.middle.cert, w.root.cert
+	alone := certify(t, nil, nil)
+	leaf, middle, root, self := w.leaf.cert, w.middle.cert, w.root.cert, alone.cert
 	for _, tc := range []struct {
 		name    string
 		records []tlsa
@@ -193,6 +194,10 @@ func TestDANEHandshake(t *testing.T) {
 		{"TA, whole key of the root", []tlsa{{2, 1, 0, string(root.RawSubjectPublicKeyInfo)}}, "", true, DANE},
 		{"TA, names count", []tlsa{{2, 0, 1, sha(middle.Raw)}}, "other.example", false, DANE},
 		{"TA, the leaf is none", []tlsa{{2, 1, 1, sha(leaf.RawSubjectPublicKeyInfo)}}, "", false, DANE},
+		{"TA, self-signed, its whole key", []tlsa{{2, 1, 0, string(self.RawSubjectPublicKeyInfo)}}, "", true, DANE},
+		{"TA, self-signed, names count", []tlsa{{2, 1, 0, string(self.RawSubjectPublicKeyInfo)}}, "other.example", false, DANE},
+		{"TA, self-signed, another's whole key", []tlsa{{2, 1, 0, string(root.RawSubjectPublicKeyInfo)}}, "", false, DANE},
+		{"TA, self-signed, twice in the chain", []tlsa{{2, 1, 0, string(self.RawSubjectPublicKeyInfo)}}, "", true, DANE},
 		{"TA, another", []tlsa{{2, 0, 1, sha(expired.cert.Raw)}}, "", false, DANE},
 		{"a better digest rules", []tlsa{{3, 1, 1, sha(leaf.RawSubjectPublicKeyInfo)}, {3, 1, 2, sha2(root.RawSubjectPublicKeyInfo)}}, "", false, DANE},
 		{"for its own selector only", []tlsa{{3, 0, 1, sha(leaf.Raw)}, {3, 1, 2, sha2(root.RawSubjectPublicKeyInfo)}}, "", true, DANE},
@@ -202,8 +207,13 @@ func TestDANEHandshake(t *testing.T) {
 		{"whole, of a kind that crypto/x509 does not know", []tlsa{{3, 1, 0, unknownKey(t)}}, "", false, DANE},
 	} {
 		server := serve(w.leaf, w.middle)
-		if strings.Contains(tc.name, "root's key") {
+		switch {
+		case strings.Contains(tc.name, "root's key"):
 			server = serve(w.leaf, w.middle, w.root)
+		case strings.Contains(tc.name, "twice"):
+			server = serve(alone, alone)
+		case strings.Contains(tc.name, "self-signed"):
+			server = serve(alone)
 		}
 		for _, level := range []Level{DANE, DANEOnly} {
 			e, _ := newEngine(t, func(o *Options) { o.SecurityLevel, o.DNSSEC = level.String(), true })
