@@ -154,6 +154,10 @@ func TestCommonName(t *testing.T) {
 		{name: "a star, permitted", permitted: []string{"example.com"}, common: "*.example.com"},
 		{name: "a star, not permitted", permitted: []string{"mx.example.com"}, common: "*.example.com", want: "num=47"},
 		{name: "a star may stand for what is excluded", excluded: []string{"mx.example.com"}, common: "*.example.com", want: "num=47"},
+		{name: "a star may stand for what is far below", excluded: []string{".a.mx.Example.com"}, common: "*.example.com", want: "num=47"},
+		{name: "a star, all excluded", excluded: []string{".example.com"}, common: "*.example.com", want: "num=47"},
+		{name: "a star, above excluded", excluded: []string{"com"}, common: "*.example.com", want: "num=47"},
+		{name: "a star, another is excluded", excluded: []string{"example.org", "ample.com", ".corp.internal"}, common: "*.example.com"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			middle := certify(t, root, func(c *x509.Certificate) {

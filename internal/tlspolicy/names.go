@@ -74,12 +74,15 @@ func permitsCommonName(chain []*x509.Certificate) bool {
 		below, only := strings.CutPrefix(domain, ".")
 		return domain == "" || !only && strings.EqualFold(name, domain) || matchName(name, "."+below, false)
 	}
+	parent, star := strings.CutPrefix(name, "*.")
+	excludes := func(domain string) bool {
+		// Some of the names that a star stands for may be excluded.
+		return within(domain) || star && matchName(domain, "."+parent, false)
+	}
 	for _, c := range chain[1:] {
 		switch {
-		case slices.ContainsFunc(c.ExcludedDNSDomains, within):
+		case slices.ContainsFunc(c.ExcludedDNSDomains, excludes):
 			return false
-		case len(c.ExcludedDNSDomains) > 0 && strings.HasPrefix(name, "*."):
-			return false // some of the names that it stands for may be excluded
 		case len(c.PermittedDNSDomains) > 0 && !slices.ContainsFunc(c.PermittedDNSDomains, within):
 			return false
 		}
