@@ -34,7 +34,7 @@ type refusedLogins struct {
 	log    *maillog.Logger
 }
 
-// The flags with which Postfix opens the table (wire.md 7.3).
+// The flags with which Postfix opens the table (smtp_sasl_auth_cache.c).
 const refusedFlags = 1<<7 | 1<<8 | int(table.UTF8) // dup_replace, sync_update
 
 func (s *settings) openRefused(log *maillog.Logger) (*refusedLogins, error) {

@@ -280,10 +280,10 @@ func (j *job) run(ctx context.Context) error {
 	return nil
 }
 
-// settleLeft settles whoever is left after the last endpoint (lmtp.md B.7), each
-// with the last reason that was about it: the last one of all may be the reply to
-// another recipient, and a permanent one. Postfix forgets what servers said when
-// it looks up the next one.
+// settleLeft settles whoever is left after the last endpoint, each with the
+// last reason that was about it: the last one of all may be the reply to another
+// recipient, and a permanent one. Postfix forgets what servers said when it looks
+// up the next one.
 func (j *job) settleLeft() {
 	unavailable := dsn.Diagnosis{Status: statusLocalData, Reason: "server unavailable or unable to receive mail"}
 	reason := func(i int) dsn.Diagnosis { return cmp.Or(j.reason(i), unavailable) }

@@ -25,11 +25,10 @@
 // # Sessions
 //
 // A session comes from the pool where the request and the settings allow it,
-// and goes back there when its dialog ended in good order (lmtp.md B.8). A
-// pooled session is asked by RSET whether it is alive. If it breaks before the
-// server has answered anything else, the message is offered again over a new
-// connection to the same endpoint: a stale session is never the message's
-// fault.
+// and goes back there when its dialog ended in good order. A pooled
+// session is asked by RSET whether it is alive. If it breaks before the server has
+// answered anything else, the message is offered again over a new connection to
+// the same endpoint: a stale session is never the message's fault.
 //
 // # Failure policy
 //

@@ -45,7 +45,7 @@ func (v Verdict) String() string {
 }
 
 // judge decides what a failure means. The class of the enhanced status code
-// decides between permanent and temporary, never the reply code (lmtp.md D.2).
+// decides between permanent and temporary, never the reply code.
 // At every server but the last, what may pass by itself is left to the next
 // one; with soft_bounce so are permanent failures, which the defer service
 // would record in the end anyway.

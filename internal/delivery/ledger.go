@@ -70,7 +70,7 @@ func newLedger(req *request.Request, reporter Reporter, marker Marker, log Logge
 
 // settle reports the end of recipient i and marks it in the queue file. Who has
 // the message must not get it again, whatever becomes of the report: there the mark
-// comes first. Anybody else must not go without the report (wire.md 3.7): there it
+// comes first. Anybody else must not go without the report: there it
 // comes second. Settling a recipient twice is a bug of ours.
 func (l *ledger) settle(i int, o Outcome, at request.Attempt, d dsn.Diagnosis) Settlement {
 	rcpt := l.req.Recipients[i]

@@ -7,8 +7,8 @@ import (
 	"postlmtp/internal/nexthop"
 )
 
-// Notices say when the postmaster gets a transcript of a session (lmtp.md E.1),
-// by the class of trouble (notify_classes).
+// Notices say when the postmaster gets a transcript of a session, by the class
+// of trouble (notify_classes).
 type Notices struct {
 	Protocol bool // the server said something odd
 	Data     bool // a table of ours could not tell

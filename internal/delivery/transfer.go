@@ -303,7 +303,7 @@ func (x *transfer) failed(err error) {
 	if unreadable && !j.ledger.untold && !j.ledger.any() {
 		// Every recipient was told. The file is kept for a person to look
 		// at: with a status that is not zero the queue manager moves it
-		// to the corrupt queue, instead of removing it (wire.md 3.8).
+		// to the corrupt queue, instead of removing it.
 		j.d.opt.Log.Warningf("corrupted queue file: %s", j.file.Path())
 		if err := j.file.MarkCorrupt(); err != nil {
 			j.d.opt.Log.Warningf("%s: %v", j.req.QueueID, err)

@@ -8,8 +8,8 @@ import (
 	"postlmtp/internal/attr"
 )
 
-// A Record is a record of a mail that is posted: the types are those of queue
-// files (wire.md 3.2).
+// A Record is a record of a mail that is posted: the types are those of
+// queue files.
 type Record struct {
 	Type byte
 	Data string

@@ -23,7 +23,7 @@ type PostedRecord struct {
 	Data string
 }
 
-// cleanup serves one client of the cleanup service (wire.md 7.8).
+// cleanup serves one client of the cleanup service.
 func (s *services) cleanup(c net.Conn) {
 	how := s.how("cleanup")
 	place := s.place()

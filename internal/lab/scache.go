@@ -16,7 +16,7 @@ import (
 
 // scache is the stand-in for scache(8), the cache of open connections that the
 // processes of Postfix's own agent share: descriptors under the label of an
-// endpoint, and endpoints under the label of a destination (wire.md 7.1).
+// endpoint, and endpoints under the label of a destination.
 type scache struct {
 	mu        sync.Mutex
 	endpoints []cachedEndpoint

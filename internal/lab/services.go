@@ -70,7 +70,7 @@ func servicesTable() []service {
 		{"bounce", "private", "delivery_status_protocol", false},
 		{"defer", "private", "delivery_status_protocol", false},
 		{"trace", "private", "delivery_status_protocol", false},
-		{"verify", "private", "address_verification_prrotocol", true}, // sic, wire.md 1.7
+		{"verify", "private", "address_verification_prrotocol", true}, // sic: Postfix spells it so
 		{"flush", "public", "queue_flush_protocol", false},
 		{"rewrite", "private", "trivial_rewrite_protocol", true},
 		{"proxymap", "private", "proxymap_protocol", true},

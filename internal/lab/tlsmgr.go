@@ -9,7 +9,7 @@ import (
 
 // tlsmgrClient serves one client of the stand-in for tlsmgr(8), which Postfix's
 // own agent asks for random bytes before it talks TLS. There is no session
-// cache (wire.md 7.2). What is asked for is not recorded: our agent does not ask.
+// cache. What is asked for is not recorded: our agent does not ask.
 func (s *services) tlsmgrClient(c net.Conn) {
 	if s.lab.opts.dialect().greets && new(attr.List).String(attr.Protocol, "tlsmgr_protocol").Send(c) != nil {
 		return

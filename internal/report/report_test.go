@@ -30,7 +30,7 @@ var (
 	stays     = Result{}
 )
 
-// TestColumns covers each cell of the table of decisions (wire.md 4.6), with
+// TestColumns covers what sent.c, bounce.c and defer.c of Postfix do in each case, with
 // servers that greet and with servers that do not.
 func TestColumns(t *testing.T) {
 	type options = func(*Options)
@@ -309,8 +309,8 @@ func run(r *Reporter, column string, flags request.Flags, notify request.Notify,
 	return r.Defer(req, rcpt, at, d)
 }
 
-// TestWire compares the bytes of a command with the captured ones of wire.md
-// 4.4, and checks the log line with all its fields.
+// TestWire compares the bytes of a command with captured ones of Postfix, and
+// checks the log line with all its fields.
 func TestWire(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "private"), 0o700); err != nil {

@@ -143,7 +143,7 @@ func readRecipients(r *attr.Reader, req *Request, count int) error {
 			}
 			return fmt.Errorf("recipient %d of %d: %w", len(req.Recipients)+1, count, err)
 		}
-		// -1 as a 32-bit system writes it (wire.md 1.2).
+		// -1 as a 32-bit system writes it.
 		if rcpt.Offset == math.MaxUint32 && strconv.IntSize == 32 {
 			rcpt.Offset = -1
 		}
