@@ -51,10 +51,10 @@ type Service struct {
 
 // ReadMaster reads a master.cf file. Entries that have a mistake are left
 // out, with a warning in the words of the master daemon. The error is one of
-// os.Open, or a *FileError for a file that cannot be taken as a list of
+// package os, or a *FileError for a file that cannot be taken as a list of
 // entries at all.
 func ReadMaster(path string) ([]Service, []Warning, error) {
-	data, _, err := readWhole(path)
+	data, err := readWhole(path, false)
 	if err != nil {
 		return nil, nil, err
 	}

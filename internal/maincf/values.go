@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"sort"
-	"time"
 
 	"postlmtp/internal/hotfile"
 )
@@ -49,75 +48,38 @@ func (v *Values) Names() []string {
 	return names
 }
 
-// rereads is how often ReadFile reads a file again that changed under it.
-const rereads = 5
-
 // ReadFile adds the settings of a main.cf file to v. It returns warnings
 // (a line that continues nothing, a parameter that is set twice to different
-// values) and the first error: one of os.Open, or a *FileError.
+// values) and the first error: one of package os, or a *FileError.
 //
 // A file that changes while it is being read is read again.
-func (v *Values) ReadFile(path string) ([]Warning, error) {
-	data, _, err := readWhole(path)
-	if err != nil {
-		return nil, err
-	}
-	return v.Parse(bytes.NewReader(data), path)
-}
+func (v *Values) ReadFile(path string) ([]Warning, error) { return v.readFile(path, false) }
 
 // ReadSettled is ReadFile for a program that acts on the settings for a long
 // time. Somebody may be writing the file piece by piece: as Postfix does, it
 // waits until the file was left alone for a second, but not for ever.
-func (v *Values) ReadSettled(path string) ([]Warning, error) {
-	data, err := readSettled(path, time.Sleep)
+func (v *Values) ReadSettled(path string) ([]Warning, error) { return v.readFile(path, true) }
+
+func (v *Values) readFile(path string, settled bool) ([]Warning, error) {
+	data, err := readWhole(path, settled)
 	if err != nil {
 		return nil, err
 	}
 	return v.Parse(bytes.NewReader(data), path)
 }
 
-func readSettled(path string, sleep func(time.Duration)) ([]byte, error) {
-	before := time.Now()
-	for try := 0; ; try++ {
-		data, changed, err := readWhole(path)
-		after := time.Now()
-		if err != nil || !hotfile.Hot(changed, before) || try == hotfile.Pauses {
-			return data, err
-		}
-		sleep(hotfile.Pause)
-		before = after
+// readWhole returns the contents of a file that did not change meanwhile.
+func readWhole(path string, settled bool) ([]byte, error) {
+	text, err := hotfile.Read(path, MaxFileSize, settled)
+	var failure *fs.PathError
+	switch {
+	case errors.As(err, &failure):
+		return nil, err
+	case err != nil:
+		return nil, &FileError{File: path, Text: fmt.Sprintf("%s: %v", path, err)}
 	}
-}
-
-// readWhole returns the contents of a file that did not change meanwhile, and
-// when it was changed.
-func readWhole(path string) ([]byte, time.Time, error) {
-	for try := 0; ; try++ {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, time.Time{}, err
-		}
-		before, err := f.Stat()
-		var data []byte
-		if err == nil {
-			data, err = io.ReadAll(io.LimitReader(f, MaxFileSize+1))
-		}
-		var after os.FileInfo
-		if err == nil {
-			after, err = f.Stat()
-		}
-		f.Close()
-		if err != nil {
-			return nil, time.Time{}, err
-		}
-		if len(data) > MaxFileSize {
-			return nil, time.Time{}, &FileError{File: path, Text: fmt.Sprintf("%s: file is larger than %d bytes", path, MaxFileSize)}
-		}
-		same := before.Size() == after.Size() && before.ModTime().Equal(after.ModTime())
-		if same || try == rereads {
-			return data, after.ModTime(), nil
-		}
-	}
+	text.File.Close()
+	return text.Data, nil
 }
 
 // Parse is like ReadFile and reads from r; path is for messages.

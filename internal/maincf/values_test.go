@@ -7,11 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"postlmtp/internal/hotfile"
 )
 
 func TestParse(t *testing.T) {
@@ -100,48 +99,29 @@ func TestReadFile(t *testing.T) {
 
 // TestReadSettled: settings of a file that is half written do not count.
 func TestReadSettled(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "main.cf")
-	write := func(text string, age time.Duration) {
-		t.Helper()
-		then := time.Now().Add(-age)
-		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, then, then)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, tt := range []struct {
-		name   string
-		age    time.Duration // of the first half
-		pauses int
-		want   string
-	}{
-		{"just now", 0, 2, "a = 1\nb = 2\nc = 3\n"},
-		{"a second ago", time.Second, 2, "a = 1\nb = 2\nc = 3\n"},
-		{"long ago", 3 * time.Second, 0, "a = 1\n"},
-		{"in the future", -time.Hour, 0, "a = 1\n"},
-	} {
-		write("a = 1\n", tt.age)
-		n := 0
-		data, err := readSettled(path, func(time.Duration) {
-			switch n++; n {
-			case 1:
-				write("a = 1\nb = 2\n", 0)
-			case 2:
-				write("a = 1\nb = 2\nc = 3\n", time.Minute)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "main.cf")
+		write := func(text string) {
+			t.Helper()
+			now := time.Now()
+			if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, now, now)); err != nil {
+				t.Error(err)
 			}
-		})
-		if err != nil || string(data) != tt.want || n != tt.pauses {
-			t.Errorf("%s: %q after %d pauses, %v", tt.name, data, n, err)
 		}
-	}
-	n := 0
-	if _, err := readSettled(path, func(time.Duration) { write("a = 1\n", 0); n++ }); err != nil || n > 0 {
-		t.Errorf("settled: %d pauses, %v", n, err)
-	}
-	write("", 0)
-	if _, err := readSettled(path, func(time.Duration) { write("a = 1\n", 0); n++ }); err != nil || n != hotfile.Pauses {
-		t.Errorf("always hot: %d pauses, %v", n, err)
-	}
-	if _, err := NewValues().ReadSettled(path + "x"); !errors.Is(err, fs.ErrNotExist) {
+		write("a = 1\n")
+		go func() {
+			time.Sleep(time.Second)
+			write("a = 1\nb = 2\n")
+		}()
+		at, settled := NewValues(), NewValues()
+		if _, err := at.ReadFile(path); err != nil || len(at.Names()) != 1 {
+			t.Errorf("at once: %v, %v", at.Names(), err)
+		}
+		if _, err := settled.ReadSettled(path); err != nil || len(settled.Names()) != 2 {
+			t.Errorf("settled: %v, %v", settled.Names(), err)
+		}
+	})
+	if _, err := NewValues().ReadSettled(filepath.Join(t.TempDir(), "x")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 }

@@ -2,12 +2,9 @@ package table
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"time"
 
 	"postlmtp/internal/hotfile"
 )
@@ -112,101 +109,38 @@ func inlineRules(name string) (string, error) {
 	return b.String(), nil
 }
 
-// errChanging is the error for a file that is being written all the time.
-var errChanging = errors.New("file changes while it is read")
-
-// readFile reads the logical lines of a file and keeps it open.
+// readFile reads the logical lines of a file and keeps it open. With Settled, one
+// that somebody may be writing is read again, as Postfix does with texthash:, but
+// not for ever: Changed sees later changes.
 func (s *Set) readFile(path string) (*text, error) {
-	data, t, err := s.readWhole(path)
-	if err == nil {
-		t.lines = logicalLines(data, path, s.opt.Log)
-	}
-	return t, err
-}
-
-// readWhole reads a file of text and keeps it open. With Settled, one that
-// somebody may be writing is read again, as Postfix does with texthash:, but not
-// for ever: Changed sees later changes.
-func (s *Set) readWhole(path string) ([]byte, *text, error) {
-	before := time.Now()
-	for try := 0; ; try++ {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		data, stat, err := readStable(f)
-		if err != nil {
-			f.Close()
-			return nil, nil, err
-		}
-		if !s.opt.Settled || !hotfile.Hot(stat.ModTime(), before) || try == hotfile.Pauses {
-			return data, &text{file: f, stat: stat}, nil
-		}
-		f.Close()
-		before = time.Now()
-		time.Sleep(hotfile.Pause)
-	}
-}
-
-// readStable reads a file. If it changes while it is read, it is read again.
-func readStable(f *os.File) ([]byte, os.FileInfo, error) {
-	for range 10 {
-		data, stat, err := readOnce(f)
-		if err != nil || data != nil {
-			return data, stat, err
-		}
-	}
-	return nil, nil, errChanging
-}
-
-// readOnce reads a file from its start; the data is nil if the file changed
-// meanwhile.
-func readOnce(f *os.File) ([]byte, os.FileInfo, error) {
-	before, err := f.Stat()
+	t, err := hotfile.Read(path, maxText, s.opt.Settled)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	data, err := io.ReadAll(io.NewSectionReader(f, 0, maxText+1))
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(data) > maxText {
-		return nil, nil, fmt.Errorf("file is larger than %d bytes", maxText)
-	}
-	after, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !after.ModTime().Equal(before.ModTime()) || after.Size() != before.Size() {
-		return nil, nil, nil
-	}
-	if data == nil {
-		data = []byte{}
-	}
-	return data, after, nil
+	return &text{lines: logicalLines(t.Data, path, s.opt.Log), file: t.File, stat: t.Stat}, nil
 }
 
 // ReadList returns the lines of a file that a list in main.cf includes as
 // /file/name, without comments: logical ones, or physical ones with PlainLists,
 // where white space at the start means nothing. Changed looks at the file from now on.
 func (s *Set) ReadList(path string) ([]string, error) {
-	data, t, err := s.readWhole(path)
+	t, err := hotfile.Read(path, maxText, s.opt.Settled)
 	if err != nil {
 		return nil, fmt.Errorf("open file %s: %s", path, cause(err))
 	}
 	s.mu.Lock()
-	s.files = append(s.files, watched{name: path, file: t.file, stat: t.stat, byHand: true})
+	s.files = append(s.files, watched{name: path, file: t.File, stat: t.Stat, byHand: true})
 	s.mu.Unlock()
 	var lines []string
 	if s.opt.PlainLists {
-		for line := range strings.Lines(string(data)) {
+		for line := range strings.Lines(string(t.Data)) {
 			if line, _, _ = strings.Cut(line, "\x00"); !strings.HasPrefix(line, "#") {
 				lines = append(lines, line)
 			}
 		}
 		return lines, nil
 	}
-	for _, l := range logicalLines(data, path, s.opt.Log) {
+	for _, l := range logicalLines(t.Data, path, s.opt.Log) {
 		lines = append(lines, l.text)
 	}
 	return lines, nil
