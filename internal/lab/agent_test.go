@@ -6,8 +6,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,10 +63,15 @@ func newLab(t *testing.T, mode string, opts lab.Options) *lab.Lab {
 //	slow       takes 100 ms for a request
 //	stubborn   ignores SIGTERM, says AVAIL only to those who wait for it
 //	tell       logs how it was started
+//	leaves     takes a request, starts a process that burns processor time, and
+//	           exits
 func beAgent(mode string) int {
 	switch mode {
 	case "crash":
 		return 3
+	case "burns":
+		burn()
+		return 0
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 	case "tell":
@@ -90,6 +97,29 @@ func beAgent(mode string) int {
 			return code
 		}
 		notify(status, 1)
+		if mode == "leaves" {
+			return leave()
+		}
+	}
+}
+
+// burned is the processor time that the mode "leaves" takes at least.
+const burned = 200 * time.Millisecond
+
+// leave starts a process that burns, in the same group.
+func leave() int {
+	cmd := exec.Command("/proc/self/exe", strconv.Itoa(os.Getpid()))
+	cmd.Env = append(os.Environ(), agentMode+"=burns")
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// burn works until its parent has gone and enough time is spent.
+func burn() {
+	for parent := os.Args[1]; strconv.Itoa(os.Getppid()) == parent || lab.ProcessTime(os.Getpid()) < burned; {
 	}
 }
 

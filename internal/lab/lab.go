@@ -310,7 +310,9 @@ const settleTime = 5 * time.Second
 // they sent: the quiet end, for a look at the exit status of idle processes. No
 // process is started after it.
 func (l *Lab) Retire(ctx context.Context) error {
-	l.master.settle(settleTime)
+	settled, cancel := context.WithTimeout(ctx, settleTime)
+	l.master.settle(settled)
+	cancel()
 	if err := l.Reload(); err != nil {
 		return err
 	}

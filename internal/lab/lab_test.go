@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,8 @@ import (
 
 	"postlmtp/internal/lab"
 	"postlmtp/internal/request"
+
+	"golang.org/x/sys/unix"
 )
 
 // deliverOne queues a small message and delivers it.
@@ -161,6 +165,32 @@ func TestBadAgents(t *testing.T) {
 	})
 }
 
+// A program that could not be started is tried again after a while.
+func TestSpawnAgain(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := filepath.Join(t.TempDir(), "agent")
+	l, err := lab.New("", lab.Options{Agent: agent, Env: []string{agentMode + "=deliver"}, ThrottleTime: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, _, err := deliverOne(t, l); err == nil || !strings.Contains(err.Error(), "start "+agent) {
+		t.Fatalf("error %v", err)
+	}
+	if err := os.Symlink(self, agent); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); {
+		if _, _, err := deliverOne(t, l); err == nil {
+			return
+		}
+	}
+	t.Error("not started again")
+}
+
 // A throttled service is started again after a while.
 func TestThrottle(t *testing.T) {
 	l := newLab(t, "dies", lab.Options{ThrottleTime: 50 * time.Millisecond})
@@ -216,6 +246,55 @@ func TestStop(t *testing.T) {
 				t.Errorf("processes: %s", got)
 			}
 		})
+	}
+}
+
+// Retire waits for a process that is taken no longer than it may.
+func TestRetireIsBounded(t *testing.T) {
+	l := newLab(t, "deliver", lab.Options{})
+	c, err := l.Connect(t.Context()) // the process waits for the end of this connection
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if err := l.Retire(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	if d := time.Since(start); d > 4*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+// The processor time of a process that outlives its parent is not lost when it
+// ends, and it is waited for.
+func TestProcessorTime(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	l := newLab(t, "leaves", lab.Options{})
+	for round := range time.Duration(2) {
+		if _, _, err := deliverOne(t, l); err != nil {
+			t.Fatal(err)
+		}
+		last := time.Duration(0)
+		for limit := time.Now().Add(20 * time.Second); last < (round+1)*burned; {
+			now := l.ProcessorTime()
+			if now < last-time.Millisecond || time.Now().After(limit) {
+				t.Fatalf("%v after %v", now, last)
+			}
+			last = now
+		}
+	}
+	retire(t, l)
+	if total := l.ProcessorTime(); total < 2*burned {
+		t.Errorf("%v, want %v", total, 2*burned)
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+		t.Errorf("a process is left: %d, error %v", pid, err)
 	}
 }
 

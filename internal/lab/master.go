@@ -29,11 +29,12 @@ type master struct {
 	children   map[int]*child
 	groups     map[int]bool // process groups that may still have members
 	avail      int
-	throttled  time.Time // no new process before this moment
+	throttled  time.Time     // no new process before this moment
+	cause      error         // why not
+	spent      time.Duration // processor time of all that have been waited for
 	events     []ProcessEvent
 	stopping   bool // no further process is started
 	stopped    bool // stop was called
-	spawnErr   error
 }
 
 // newMaster makes the service's socket and starts to watch it.
@@ -176,7 +177,7 @@ func (m *master) wanted() bool {
 	limit := m.lab.opts.ProcessLimit
 	return !m.stopping && m.avail <= 0 &&
 		(limit == Unlimited || len(m.children) < limit) &&
-		time.Now().After(m.throttled)
+		!m.isThrottled()
 }
 
 // watch starts a process whenever a client waits and one is wanted.
@@ -228,8 +229,7 @@ func (m *master) spawn() {
 		pid, err = m.lab.forkExec(m.generation, m.flow, m.theirs, fd)
 	}
 	if err != nil {
-		m.spawnErr = err
-		m.throttle()
+		m.throttle(err)
 		return
 	}
 	c := &child{pid: pid, generation: m.generation, avail: true, done: make(chan struct{})}
@@ -242,17 +242,21 @@ func (m *master) spawn() {
 
 // reap waits for a process and strikes it from the books.
 func (m *master) reap(c *child) {
-	what, good := waitChild(c.pid)
+	awaitEnd(c.pid)
 	m.drainStatus()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	what, good := m.bury(c.pid)
 	delete(m.children, c.pid)
+	if unix.Kill(-c.pid, 0) != nil {
+		delete(m.groups, c.pid)
+	}
 	if c.avail {
 		m.avail--
 	}
 	m.note(c.pid, c.generation, what)
 	if !good && c.uses == 0 && !m.stopped {
-		m.throttle()
+		m.throttle(ErrThrottled)
 	}
 	close(c.done)
 	m.changed.Broadcast()
@@ -273,22 +277,30 @@ func (m *master) drainStatus() {
 
 // throttle stops the start of processes for a time, as master(8) does after a
 // bad command startup. Caller holds mu.
-func (m *master) throttle() {
-	m.throttled = time.Now().Add(m.lab.opts.ThrottleTime)
+func (m *master) throttle(cause error) {
+	m.throttled, m.cause = time.Now().Add(m.lab.opts.ThrottleTime), cause
 	m.note(0, m.generation, "throttled")
-	time.AfterFunc(m.lab.opts.ThrottleTime, m.changed.Broadcast)
+	time.AfterFunc(m.lab.opts.ThrottleTime, m.ring)
 	m.changed.Broadcast()
 }
 
-// health reports why no process could be started, if that is so.
+// isThrottled tells whether no process may be started yet. Caller holds mu.
+func (m *master) isThrottled() bool { return time.Now().Before(m.throttled) }
+
+// ring tells those who wait for a change that a time is over. It takes the lock,
+// since somebody may have looked already and not wait yet.
+func (m *master) ring() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changed.Broadcast()
+}
+
+// health reports why no process can be started, if that is so.
 func (m *master) health() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.spawnErr != nil {
-		return m.spawnErr
-	}
-	if time.Now().Before(m.throttled) {
-		return ErrThrottled
+	if m.isThrottled() {
+		return m.cause
 	}
 	return nil
 }
@@ -312,16 +324,15 @@ func (m *master) stop(ctx context.Context) {
 	m.release()
 }
 
-// settle ends the starting of processes and waits until all are available.
-func (m *master) settle(limit time.Duration) {
-	late := time.AfterFunc(limit, m.changed.Broadcast)
-	defer late.Stop()
-	deadline := time.Now().Add(limit)
+// settle ends the starting of processes and waits until all are available or
+// ctx ends.
+func (m *master) settle(ctx context.Context) {
+	defer context.AfterFunc(ctx, m.ring)()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stopping = true
 	m.changed.Broadcast()
-	for (m.unread() || m.avail < len(m.children)) && time.Now().Before(deadline) {
+	for (m.unread() || m.avail < len(m.children)) && ctx.Err() == nil {
 		m.changed.Wait()
 	}
 }
@@ -346,6 +357,7 @@ func (m *master) waitGone(ctx context.Context) bool {
 		m.mu.Lock()
 		for pgid := range m.groups {
 			if m.children[pgid] == nil && !groupAlive(pgid) {
+				m.buryOrphans(pgid)
 				delete(m.groups, pgid)
 			}
 		}

@@ -153,26 +153,6 @@ agent=$2 && shift 2 && unset PATH && exec -a "$0" "$agent" "$@"`
 	return program, append(words, argv[1:]...)
 }
 
-// waitChild waits for a process and tells how it ended, in the words of a
-// ProcessEvent, and whether master(8) would be content with that end.
-func waitChild(pid int) (what string, good bool) {
-	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(pid, &ws, 0, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return "lost: " + err.Error(), false
-		}
-		break
-	}
-	if ws.Signaled() {
-		return "signal " + unix.SignalName(ws.Signal()), false
-	}
-	return fmt.Sprintf("exit %d", ws.ExitStatus()), ws.ExitStatus() == 0
-}
-
 // parseStatus takes a status message apart.
 func parseStatus(msg []byte) (pid int, generation uint32, status int32) {
 	return int(int32(binary.NativeEndian.Uint32(msg[0:]))),
@@ -195,26 +175,45 @@ func statusPair() (ours *os.File, theirs int, err error) {
 	return os.NewFile(uintptr(fds[0]), "status"), fds[1], nil
 }
 
-// groupAlive tells whether a process group still has a member that runs. A
-// zombie, whose new parent takes its time, does not count.
-func groupAlive(pgid int) bool {
-	if unix.Kill(-pgid, 0) != nil {
-		return false
-	}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil || len(stats) == 0 {
-		return true // no /proc: believe kill
-	}
-	for _, path := range stats {
+// A process is one of the machine's.
+type process struct {
+	pid, group int
+	zombie     bool
+}
+
+// processList looks at /proc.
+func processList() []process {
+	var all []process
+	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue // gone meanwhile
 		}
 		// PID (NAME) STATE PPID PGRP …; the name may hold anything.
 		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		if len(fields) > 2 && fields[2] == strconv.Itoa(pgid) && fields[0] != "Z" && fields[0] != "X" {
+		if len(fields) < 3 {
+			continue
+		}
+		p := process{zombie: fields[0] == "Z" || fields[0] == "X"}
+		p.pid, _ = strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		p.group, _ = strconv.Atoi(fields[2])
+		all = append(all, p)
+	}
+	return all
+}
+
+// groupAlive tells whether a process group still has a member that runs. A
+// zombie, whose new parent takes its time, does not count.
+func groupAlive(pgid int) bool {
+	if unix.Kill(-pgid, 0) != nil {
+		return false
+	}
+	all := processList()
+	for _, p := range all {
+		if p.group == pgid && !p.zombie {
 			return true
 		}
 	}
-	return false
+	return len(all) == 0 // no /proc: believe kill
 }
