@@ -34,10 +34,6 @@ func (s *settings) authOptions(t *tables, log *maillog.Logger) (*delivery.Auth, 
 		log.Warningf("unsupported SASL client implementation: %s", s.LMTP.SASLType)
 		return nil, errors.New("SASL library initialization")
 	}
-	if s.LMTP.SASLPath != "" {
-		// Postfix's cyrus client overlooks it without a word.
-		log.Warningf("lmtp_sasl_path = %s has no effect: lmtp_sasl_type = cyrus does not use it", s.LMTP.SASLPath)
-	}
 	a := &delivery.Auth{
 		Login:         s.findLogin(logins),
 		SoftBounce:    s.LMTP.SASLAuthSoftBounce,

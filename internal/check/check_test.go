@@ -153,6 +153,7 @@ func TestFindings(t *testing.T) {
 		{"somebody's own", site{main: "lmtp_own = 5s\nlmtp_mail_timeout = $lmtp_own\n"}, ""},
 		{"of smtp", site{main: "smtp_connect_timeout = 5s\nsmtp_whatever = 1\n"}, ""},
 		{"no effect", site{main: "lmtp_tls_session_cache_database = btree:x\n"}, "PL011 main.cf:7 lmtp_tls_session_cache_database | "},
+		{"no effect with logins", site{main: "lmtp_sasl_auth_enable = yes\nlmtp_sasl_password_maps = static:a:b\nlmtp_sasl_path = x\n"}, "PL011 main.cf:9 lmtp_sasl_path | nothing needs"},
 		{"name of old", site{main: "lmtp_sasl_auth_enforce = yes\n"}, "PL003 main.cf:7 not used any more | "},
 		{"limit of nobody", site{main: "ltmp_destination_concurrency_limit = 2\n"}, "PL020 main.cf:7 no service ltmp | lmtp_destination_concurrency_limit?"},
 		{"flags", site{master: "lmtp unix - - n - - lmtp flags=DR\n"}, "PL021 master.cf:1 flags=DR needs lmtp_destination_recipient_limit = 1 | postconf -e"},

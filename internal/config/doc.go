@@ -11,11 +11,11 @@
 // a parameter is to add a field and a row.
 //
 // The table holds all parameters that Postfix's lmtp(8) reads, from 3.5 to
-// 3.12. Rows that are marked notYet are parsed and checked, but nothing in
-// this program acts on them so far; Config.Unsupported tells which of these
-// the administrator has set. Rows that are marked noEffect have no influence
-// on the delivery by LMTP in Postfix either, or concern machinery that this
-// program does not need.
+// 3.12. Rows that are marked missing are parsed and checked, but ask for what
+// Go's TLS library does not have; Config.Unsupported tells which of these the
+// administrator has set. Rows that are marked noEffect have no influence on the
+// delivery by LMTP in Postfix either, or concern machinery that this program
+// does not need.
 //
 // # Defaults
 //

@@ -17,7 +17,7 @@ func Document(w io.Writer) error {
 	for _, g := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n| Parameter | Type | Default | Since | Purpose |\n|---|---|---|---|---|\n", g.title)
 		for _, p := range g.rows {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p.Name, p.typeText(), p.defaultText(), p.sinceText(), p.purposeText())
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p.Name, p.typeText(), p.defaultText(code), p.sinceText(), p.purposeText())
 		}
 	}
 	b.WriteString(documentRetired)
@@ -53,7 +53,7 @@ These are the parameters of main.cf that the daemon reads: all that Postfix's
 lmtp(8) of the releases 3.5 to 3.12 reads, with the same types, defaults and
 bounds, and those that start with ` + "`postlmtp_`" + `. A service in master.cf can have
 its own values by ` + "`-o name=value`" + `. postconf(5) has the long description of each.
-` + "`postlmtp config`" + ` shows the values that count.
+` + "`postlmtp config`" + ` shows the values of main.cf, and with ` + "`--service`" + ` those of a service.
 
 Types: *time* is a number and a unit of s, m, h, d or w (without one, the unit
 of the default counts); *number* is decimal; *yes/no* is one of these words;
@@ -67,7 +67,8 @@ installed Postfix counts.
 
 **Not here** marks parameters about what Go's TLS library, crypto/tls, does not
 have. The daemon says so in the log when it starts and main.cf sets one to
-something else than its default; see [tls.md](tls.md).
+something else than its default; where the name starts with ` + "`tls_`" + `, only if TLS
+is used, and not for an empty value, ` + "`default`" + ` and ` + "`none`" + `. See [tls.md](tls.md).
 *No effect* marks parameters that do not concern the delivery by LMTP, or parts
 of Postfix that this program does not need.
 `
@@ -108,23 +109,16 @@ func (p *Param) typeText() string {
 	return text
 }
 
-func (p *Param) defaultText() string {
-	switch p.Name {
-	case "myhostname", "mydomain":
-		return "from the name of the machine"
-	case "daemon_directory":
-		return "where `master` is"
-	case "mail_version":
-		return "that of the installed Postfix"
-	case "config_directory":
-		return code(DefaultDir)
-	case "process_name", "service_name":
-		return code("lmtp")
+// defaultText is the default as documents have it: that of the newest release
+// first. format writes a value.
+func (p *Param) defaultText(format func(value string) string) string {
+	if p.found != "" {
+		return p.found
 	}
-	text := code(p.newest)
+	text := format(p.newest)
 	for i := len(p.older) - 1; i >= 0; i-- {
 		o := p.older[i]
-		text += fmt.Sprintf("; before %d.%d %s", o.before[0], o.before[1], code(o.text))
+		text += fmt.Sprintf("; before %d.%d %s", o.before[0], o.before[1], format(o.text))
 	}
 	return text
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +30,19 @@ func TestDocument(t *testing.T) {
 		}
 		if !bytes.Equal(have, b.Bytes()) {
 			t.Errorf("%s is not up to date: run go generate ./internal/config", file)
+		}
+	}
+}
+
+// TestEmptyDefaults: where the documentation says that a default is empty, it is.
+func TestEmptyDefaults(t *testing.T) {
+	c, _, err := load(t, "", Options{MailVersion: "3.12.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range Params() {
+		if value, _ := c.Text(p.Name); value != "" && strings.Contains(p.defaultText(plain), "empty") {
+			t.Errorf("%s: the default is %q, and not empty", p.Name, value)
 		}
 	}
 }

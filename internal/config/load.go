@@ -13,6 +13,10 @@ import (
 // (the environment variable MAIL_CONFIG, an option of the tool).
 const DefaultDir = "/etc/postfix"
 
+// defaultName is what program and service are called unless something says
+// otherwise.
+const defaultName = "lmtp"
+
 // Options says what to load.
 type Options struct {
 	// Dir is the directory of main.cf; DefaultDir if empty.
@@ -82,10 +86,10 @@ func Load(o Options) (*Config, []Warning, error) {
 		o.Dir = DefaultDir
 	}
 	if o.Process == "" {
-		o.Process = "lmtp"
+		o.Process = defaultName
 	}
 	if o.Service == "" {
-		o.Service = "lmtp"
+		o.Service = defaultName
 	}
 	c := &Config{values: maincf.NewValues(), text: make(map[string]string)}
 	builtin := func(name, value string) { c.values.Set(name, maincf.Entry{Text: value}) }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -14,17 +15,16 @@ func Manual(w io.Writer) error {
 	for _, g := range groups(new(Config)) {
 		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(roff(g.title)))
 		for _, p := range g.rows {
-			def := p.newest
-			if def == "" {
-				def = "empty"
-			}
-			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR (default: %s)\n%s.%s\n", roff(p.Name), roff(def), roff(p.Doc), p.manualNote())
+			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR (default: %s)\n%s.%s\n", roff(p.Name), roff(p.defaultText(plain)), roff(p.Doc), p.manualNote())
 		}
 	}
 	b.WriteString(manualTail)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// plain formats a value for the manual.
+func plain(value string) string { return cmp.Or(value, "empty") }
 
 // manualNote says what the row's marks mean.
 func (p *Param) manualNote() string {
@@ -65,7 +65,7 @@ of Postfix 3.5 to 3.12 reads, and those that start with
 .BR postlmtp_ .
 A service in master.cf can have its own values by
 .BR "\-o name=value" .
-Defaults are those of the newest release; those of the installed Postfix count.
+Where defaults differ between releases, that of the installed Postfix counts.
 .BR postconf (5)
 has the long description of each.
 `

@@ -38,6 +38,7 @@ type Param struct {
 
 	field  any    // pointer to the field of Config
 	newest string // default of the newest release
+	found  string // how the default is found, where it is no text of the table
 	older  []olderDefault
 }
 
@@ -49,7 +50,7 @@ type olderDefault struct {
 
 // Default returns the unexpanded default for a release of Postfix, such as
 // "3.7.11"; that of the newest if the release is empty or not a release. It
-// is empty for values that are computed (myhostname, mydomain).
+// is empty for values that are computed, such as myhostname.
 func (p *Param) Default(mailVersion string) string {
 	r, _ := parseRelease(mailVersion)
 	return p.defaultFor(r)
@@ -96,6 +97,9 @@ func (p *Param) min(n int) *Param      { p.Min = n; return p }
 func (p *Param) max(n int) *Param      { p.Max = n; return p }
 func (p *Param) since(v string) *Param { p.Since = v; return p }
 func (p *Param) noEffect() *Param      { p.NoEffect = true; return p }
+
+// computed says, for the documentation, how the default is found.
+func (p *Param) computed(how string) *Param { p.found = how; return p }
 
 // missing says why the program cannot do what the parameter asks for.
 func (p *Param) missing(why string) *Param { p.Missing = why; return p }

@@ -9,7 +9,7 @@ func saslRows(c *Config) []*Param {
 		text("lmtp_sasl_security_options", &c.LMTP.SASLSecurityOptions, "noplaintext, noanonymous",
 			"What mechanisms must not be on plaintext sessions").since("2.2"),
 		text("lmtp_sasl_path", &c.LMTP.SASLPath, "",
-			"For the implementation that lmtp_sasl_type names").since("2.3"),
+			"For the implementation that lmtp_sasl_type names; cyrus, the only one for clients, does not use it").since("2.3").noEffect(),
 		text("lmtp_sasl_tls_security_options", &c.LMTP.SASLTLSSecurityOptions, "$lmtp_sasl_security_options",
 			"The same on sessions with TLS").since("2.3"),
 		text("lmtp_sasl_tls_verified_security_options", &c.LMTP.SASLTLSVerifiedSecurityOptions, "$lmtp_sasl_tls_security_options",
