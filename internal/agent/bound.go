@@ -16,7 +16,8 @@ import (
 const maxConcurrency = 2000
 
 // bound returns how many deliveries of the service may run at once in this
-// process: postlmtp_process_concurrency, or else the service's process limit.
+// process: one where the service's process limit is 1, which master(8) says;
+// else postlmtp_process_concurrency, or that limit if it is not set.
 //
 // Where that cannot be told, as when somebody is editing master.cf, it is 1, with
 // which master(8) itself keeps the limit: it starts as many processes. It is not
