@@ -203,7 +203,7 @@ func TestServers(t *testing.T) {
 			}
 			var mu sync.Mutex
 			var taken int64
-			w.listen("evil", func(conn net.Conn) {
+			served := w.listen("evil", func(conn net.Conn) {
 				d := &dialog{Conn: conn, in: bufio.NewReader(conn)}
 				a.serve(d)
 				mu.Lock()
@@ -228,12 +228,11 @@ func TestServers(t *testing.T) {
 				all.Wait()
 			})
 			elapsed := time.Since(start)
+			served()
 			for _, id := range ids {
 				a.judge(t, w, id)
 			}
 			w.checkText(t)
-			mu.Lock()
-			defer mu.Unlock()
 			t.Logf("%v, the slowest of the others %v, %d KB of memory, %d bytes taken", elapsed.Round(time.Millisecond), others.Round(time.Millisecond), memory, taken)
 			if memory > maxMemory || memory == 0 {
 				t.Errorf("%d KB of memory", memory)
@@ -267,8 +266,15 @@ func (w *world) others(t *testing.T) (slowest time.Duration) {
 // judge looks at what became of the message.
 func (a attack) judge(t *testing.T, w *world, id string) {
 	t.Helper()
+	file, err := w.File(id)
+	if err != nil {
+		t.Error(err)
+	}
 	lines := w.Grep(id + ": to=")
 	if a.status == "" {
+		if marks := string(file.Marks); marks != "R" {
+			t.Errorf("the recipient is marked %s", marks)
+		}
 		for _, line := range lines {
 			if strings.Contains(line.Text, "status=sent") {
 				t.Errorf("log: %.200s", line.Text)
@@ -283,10 +289,6 @@ func (a attack) judge(t *testing.T, w *world, id string) {
 	text := lines[0].Text
 	if !anyOf(text, a.status, "status=") || !anyOf(text, a.reason, "") {
 		t.Errorf("log: %.300s, want %s, %s", text, a.status, a.reason)
-	}
-	file, err := w.File(id)
-	if err != nil {
-		t.Error(err)
 	}
 	done := strings.Contains(text, "status=sent") || strings.Contains(text, "status=bounced")
 	if marks := string(file.Marks); (marks == "D") != done {

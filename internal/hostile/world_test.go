@@ -80,30 +80,38 @@ func newWorld(t *testing.T, settings ...string) *world {
 	return &world{l, t}
 }
 
-// listen serves each connection to public/NAME with serve.
-func (w *world) listen(name string, serve func(net.Conn)) {
+// listen serves each connection to public/NAME with serve. The returned function
+// takes no further ones and waits until those are served that there were: before
+// it has returned, nothing can be said about what a server has seen or said.
+func (w *world) listen(name string, serve func(net.Conn)) (served func()) {
 	w.t.Helper()
 	ln, err := net.Listen("unix", filepath.Join(w.QueueDirectory(), "public", name))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var all sync.WaitGroup
+	var accepting, serving, closing sync.WaitGroup
 	over := make(chan struct{})
-	w.t.Cleanup(func() { ln.Close(); close(over); all.Wait() })
-	all.Go(func() {
+	accepting.Go(func() {
 		for {
 			conn, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			all.Go(func() { <-over; conn.Close() })
-			all.Go(func() {
+			closing.Go(func() { <-over; conn.Close() })
+			serving.Go(func() {
 				defer conn.Close()
 				conn.SetDeadline(time.Now().Add(patience))
 				serve(conn)
 			})
 		}
 	})
+	served = func() {
+		ln.Close()
+		accepting.Wait()
+		serving.Wait()
+	}
+	w.t.Cleanup(func() { close(over); served(); closing.Wait() })
+	return served
 }
 
 // send delivers a message for some recipients to the server called name.
