@@ -24,7 +24,7 @@ NFPM            ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 PACKAGE_VERSION ?= 0.$(shell git rev-list --count HEAD 2>/dev/null || echo 0)
 PACKAGE_ARCH    ?= $(shell $(GO) env GOARCH)
 
-.PHONY: help build install uninstall packages package-test check format vet lint unit test matrix diff scenarios demo fuzz dependencies reproducible torture soak bench microbench clean
+.PHONY: help build install uninstall packages package-test check format vet lint unit race test matrix diff scenarios demo fuzz dependencies reproducible torture soak bench microbench clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t14
@@ -62,7 +62,7 @@ packages: build ## Build bin/*.deb and bin/*.rpm.
 package-test: ## Install, upgrade, downgrade and remove the packages on Debian releases with a running Postfix (root).
 	@sh .ci/packages
 
-check: format vet lint unit ## Format, vet, staticcheck, layers, unit and scenario tests with the race detector.
+check: format vet lint unit ## Format, vet, staticcheck, layers; unit tests with the race detector, scenarios with the daemon as it is shipped.
 
 format:
 	@out=$$(gofmt -l cmd internal); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
@@ -76,9 +76,13 @@ lint:
 unit:
 	$(GO) test -race $$($(GO) list ./... | grep -v '/internal/e2e$$')
 
-test: ## The full suite: check, then the tests on a real Postfix and Dovecot (installs them: root, Debian).
+race: ## The daemon itself with the race detector: parallel load, 20 runs of faults, 2,000 deliveries of mixed traffic.
+	@GO="$(GO)" .ci/race
+
+test: ## The full suite: check, race, then the tests on a real Postfix and Dovecot (installs them: root, Debian).
 	bash .ci/install
 	$(MAKE) check
+	$(MAKE) race
 	sh .ci/makeinstall
 	POSTLMTP_E2E_SLOW=60s $(GO) test -count=1 -timeout 20m ./internal/e2e
 
