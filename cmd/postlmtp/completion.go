@@ -13,8 +13,6 @@ func completionUsage() usage {
 	return usage{name: "completion", text: `Print a script that lets a shell complete commands and options.
 
 Usage: postlmtp completion bash|zsh|fish
-
-Options:
 `, after: `
 Examples:
   postlmtp completion bash > /etc/bash_completion.d/postlmtp
@@ -26,6 +24,9 @@ The exit status is 0.
 }
 
 func completionFlags() *pflag.FlagSet { return newFlags("completion") }
+
+// shellNames are the shells that there is a script for.
+func shellNames() []string { return []string{"bash", "zsh", "fish"} }
 
 // completionCommand is postlmtp completion.
 func completionCommand(args []string, stdout, stderr io.Writer) int {
@@ -67,10 +68,6 @@ func (c command) options() []option {
 func (o option) takesFile() bool { return o.value == "FILE" || o.value == "DIR" }
 
 func completeBash(w io.Writer) {
-	var names []string
-	for _, c := range commands() {
-		names = append(names, c.name)
-	}
 	fmt.Fprintf(w, `# bash completion of postlmtp
 _postlmtp() {
     local word=${COMP_WORDS[COMP_CWORD]} last=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} options=
@@ -79,7 +76,7 @@ _postlmtp() {
         return
     fi
     case "$command $last" in
-`, strings.Join(names, " "))
+`, strings.Join(commandNames(), " "))
 	for _, c := range commands() {
 		for _, o := range c.options() {
 			if o.takesFile() {
@@ -90,8 +87,11 @@ _postlmtp() {
 				fmt.Fprintf(w, "    %s) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n", patterns)
 			}
 		}
+		if c.words != nil {
+			fmt.Fprintf(w, "    '%s %[1]s') COMPREPLY=($(compgen -W '%[2]s' -- \"$word\")); return ;;\n", c.name, strings.Join(c.words(), " "))
+		}
 	}
-	fmt.Fprint(w, "    'completion completion') COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\")); return ;;\n    esac\n    case $command in\n")
+	fmt.Fprint(w, "    esac\n    case $command in\n")
 	for _, c := range commands() {
 		var words []string
 		for _, o := range c.options() {
@@ -137,11 +137,11 @@ func completeZsh(w io.Writer) {
 				fmt.Fprintf(w, " \\\n      '-%s%s'", o.short, tail)
 			}
 		}
-		if c.name == "completion" {
-			fmt.Fprint(w, " \\\n      '1:shell:(bash zsh fish)'\n    ;;\n")
-			continue
+		argument := "*:argument:_files"
+		if c.words != nil {
+			argument = fmt.Sprintf("1:argument:(%s)", strings.Join(c.words(), " "))
 		}
-		fmt.Fprint(w, " \\\n      '*:argument:_files'\n    ;;\n")
+		fmt.Fprintf(w, " \\\n      '%s'\n    ;;\n", argument)
 	}
 	fmt.Fprint(w, "  esac\n}\n_postlmtp \"$@\"\n")
 }
@@ -164,6 +164,8 @@ func completeFish(w io.Writer) {
 			}
 			fmt.Fprintf(w, " -d '%s'\n", fishText(o.usage))
 		}
+		if c.words != nil {
+			fmt.Fprintf(w, "complete -c postlmtp -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c.name, strings.Join(c.words(), " "))
+		}
 	}
-	fmt.Fprint(w, "complete -c postlmtp -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n")
 }

@@ -57,7 +57,7 @@ func TestCompletionBash(t *testing.T) {
 		t.Skip("no bash")
 	}
 	for _, tt := range []struct{ line, want string }{
-		{"pro", "probe"}, {"probe --as", "--as-daemon"}, {"completion z", "zsh"}, {"install --dry", "--dry-run"},
+		{"pro", "probe"}, {"probe --as", "--as-daemon"}, {"completion z", "zsh"}, {"hel", "help"}, {"help pro", "probe"}, {"install --dry", "--dry-run"},
 	} {
 		words := strings.Fields("postlmtp " + tt.line)
 		script := completion(t, "bash") + "\nCOMP_WORDS=(" + strings.Join(words, " ") + ")\nCOMP_CWORD=$((${#COMP_WORDS[@]}-1))\n_postlmtp\necho \"${COMPREPLY[@]}\"\n"

@@ -13,8 +13,9 @@ import (
 )
 
 func configUsage() usage {
-	return usage{name: "config", text: `Show the values of parameters as the daemon sees them: those of main.cf, and of
-the service in master.cf, with defaults filled in and everything expanded.
+	return usage{name: "config", text: `Show the values of parameters as the daemon sees them: those of main.cf and,
+with --service, those of a service in master.cf, with defaults filled in and
+everything expanded.
 
 Usage: postlmtp config [OPTION]... [PARAMETER]...
 

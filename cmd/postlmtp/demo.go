@@ -50,7 +50,7 @@ type demoOptions struct {
 
 func demoFlags(opts *demoOptions) *pflag.FlagSet {
 	flags := newFlags("demo")
-	flags.StringVar(&opts.agent, "agent", "", "the daemon to run `FILE` (default: lmtp in the directory of this program)")
+	flags.StringVar(&opts.agent, "agent", "", "the daemon to run `FILE` (default: the one that belongs to this program)")
 	flags.BoolVar(&opts.json, "json", false, "print one JSON object: what became of each recipient")
 	colorFlag(flags, &opts.color)
 	return flags
@@ -93,8 +93,12 @@ func demoCommand(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// findAgent returns the daemon's file name.
-func findAgent(given string) (string, error) {
+// findAgent is findDaemon for the option --agent.
+func findAgent(given string) (string, error) { return findDaemon("--agent", given) }
+
+// findDaemon returns the file name of the daemon: what an option says, or else the
+// one that belongs to this program.
+func findDaemon(option, given string) (string, error) {
 	if given == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -103,7 +107,7 @@ func findAgent(given string) (string, error) {
 		given = agentBeside(filepath.Dir(self))
 	}
 	if _, err := os.Stat(given); err != nil {
-		return "", fmt.Errorf("find the daemon: %w (make build makes it; --agent names another)", err)
+		return "", fmt.Errorf("find the daemon: %w (make build makes it; %s names another)", err, option)
 	}
 	return given, nil
 }

@@ -42,8 +42,9 @@ message says otherwise.
 func uninstallUsage() usage {
 	return usage{name: "uninstall", text: `Undo postlmtp install: main.cf and master.cf become what they were, to the byte,
 if nobody has changed them since; else only what install added is taken out. The
-program is removed when no service of any instance runs it any more: with --reload
-after that; without, while Postfix runs, it is left, and how to remove it is said.
+program, if install has copied it, is removed when no service of any instance runs
+it any more: with --reload after that; without, while Postfix runs, it is left, and
+how to remove it is said.
 
 Usage: postlmtp uninstall [OPTION]...
 
@@ -70,7 +71,7 @@ func installFlags(o *installOptions) *pflag.FlagSet {
 	flags.StringVar(&o.Service, "service", "", "the new service `NAME` (default: postlmtp), or with --replace the one to switch over (default: lmtp)")
 	flags.BoolVar(&o.Replace, "replace", false, "switch an existing service over instead of adding one")
 	flags.StringVar(&o.Like, "like", "lmtp", "the service that a new one is a copy of `NAME`")
-	flags.StringVar(&o.Program, "program", "", "the daemon to copy `FILE` (default: lmtp in the directory of this program)")
+	flags.StringVar(&o.Program, "program", "", "the daemon to copy `FILE` (default: the one that belongs to this program)")
 	flags.StringVar(&o.Name, "name", daemonFile, "its file name in daemon_directory `NAME`")
 	doFlags(flags, o)
 	return flags
@@ -111,7 +112,7 @@ func installCommand(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	var err error
-	if o.Program, err = findAgent(o.Program); err != nil {
+	if o.Program, err = findDaemon("--program", o.Program); err != nil {
 		return complain(stderr, "install", err)
 	}
 	plan, err := install.Prepare(o.Options)

@@ -19,6 +19,8 @@ func TestRun(t *testing.T) {
 		{"help", []string{"--help"}, exitOK, "demo", ""},
 		{"help as a command", []string{"help"}, exitOK, "Commands:", ""},
 		{"help of a command, in words", []string{"help", "demo"}, exitOK, "--agent FILE", ""},
+		{"help of help", []string{"help", "help"}, exitOK, "Usage: postlmtp help [COMMAND]", ""},
+		{"help of two", []string{"help", "demo", "probe"}, exitUsage, "", "name one command"},
 		{"help of nothing", []string{"help", "frob"}, exitUsage, "", `there is no command "frob"`},
 		{"version", []string{"--version"}, exitOK, "postlmtp unknown", ""},
 		{"unknown command", []string{"frobnicate"}, exitUsage, "", `there is no command "frobnicate"`},
@@ -27,7 +29,8 @@ func TestRun(t *testing.T) {
 		{"unknown option of a command", []string{"demo", "--x"}, exitUsage, "", "Try: postlmtp demo --help"},
 		{"argument for demo", []string{"demo", "now"}, exitUsage, "", `unexpected argument "now"`},
 		{"colour for demo", []string{"demo", "--color", "red"}, exitUsage, "", "auto, always or never"},
-		{"no daemon", []string{"demo", "--agent", "/nonexistent/lmtp"}, exitFail, "", "make build makes it"},
+		{"no daemon to install", []string{"install", "--program", "/nonexistent/lmtp"}, exitFail, "", "--program names another"},
+		{"no daemon", []string{"demo", "--agent", "/nonexistent/lmtp"}, exitFail, "", "make build makes it; --agent names another"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,7 +69,7 @@ func TestCommandsHelp(t *testing.T) {
 			t.Errorf("help %s: status %d, and another text", c.name, got)
 		}
 		json := slices.ContainsFunc(c.options(), func(o option) bool { return o.long == "json" })
-		if json == (c.name == "completion") { // which prints no report
+		if json == (c.words != nil) { // which print no report
 			t.Errorf("%s: --json is %v", c.name, json)
 		}
 		if c.summary == "" {
