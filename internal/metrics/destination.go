@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A Result is the end of an attempt to deliver to a recipient, in the words of
-// the log.
+// A Result is the end of an attempt to deliver to a recipient.
 type Result int
 
-// The results. Verified is the answer to a probe for an address, whatever it is.
+// The results, in the words of the log; SoftBounced is SOFTBOUNCE there. Verified
+// is the answer to a probe for an address, whatever it is.
 const (
 	Sent Result = iota
 	Deferred

@@ -47,7 +47,7 @@ const (
 // families returns all families in the order in which they are printed.
 func families() []family {
 	return []family{
-		{deliveries, counter, "Attempts to deliver to a recipient, by result as in the log and by class and subject of the enhanced status code."},
+		{deliveries, counter, "Attempts to deliver to a recipient, by result and by class and subject of the enhanced status code."},
 		{unconfirmed, counter, "Recipients for whom the server did not answer the end of the message: they may have it, and will get it again."},
 		{opened, counter, "Sessions that were opened, up to the point where the first message could be sent."},
 		{reused, counter, "Uses of a session that was kept open after an earlier message."},
