@@ -82,6 +82,10 @@ func Least(ctx context.Context, our Agent, c Case, plan Plan) (perSecond, cpu fl
 	return median(rates), median(times), nil
 }
 
+// backlog is the length of the listen queue: that of the agents that are measured
+// (internal/lab). No client has to come again.
+const backlog = 1024
+
 // newLeast listens where the clients of a rig connect to.
 func newLeast(r *rig) (*least, error) {
 	envelope, content := prepared(r.c)
@@ -109,7 +113,7 @@ func newLeast(r *rig) (*least, error) {
 		err = unix.Bind(l.fd, &unix.SockaddrUnix{Name: r.socket})
 	}
 	if err == nil {
-		err = unix.Listen(l.fd, 100)
+		err = unix.Listen(l.fd, backlog)
 	}
 	if err == nil {
 		l.log, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
