@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"postlmtp/internal/bench"
+	"postlmtp/internal/config"
 
 	"github.com/spf13/pflag"
 )
@@ -32,7 +33,7 @@ Options:
 Examples:
   sudo postlmtp bench
   sudo postlmtp bench --full --json > bench.json
-  sudo postlmtp bench --match=socket
+  sudo postlmtp bench --match=unix
 
 The exit status is 0 if everything was measured, 1 if not.
 `}
@@ -99,6 +100,9 @@ func (o *benchOptions) run(stdout, stderr io.Writer) error {
 		return err
 	}
 	o.suite.Ours, o.suite.Version = agent, version
+	if o.suite.Release, err = config.InstalledVersion(o.suite.Daemons); err != nil {
+		return fmt.Errorf("look at Postfix: %w", err)
+	}
 	o.suite.Log = func(format string, args ...any) {
 		fmt.Fprintf(stderr, "measuring: "+format+"\n", args...)
 	}

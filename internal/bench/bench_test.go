@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"postlmtp/internal/lab/program"
+
+	"golang.org/x/sys/unix"
 )
 
 // ourBinary builds our daemon, or takes what the environment names.
@@ -19,6 +21,60 @@ func ourBinary(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestShortLives has workers live and die within a window: their processor time
+// counts, and nothing is left of them.
+func TestShortLives(t *testing.T) {
+	if err := AdoptOrphans(); err != nil {
+		t.Fatal(err)
+	}
+	binary := ourBinary(t)
+	before := childTime()
+	r := newTestRig(t, binary, Case{Concurrency: 10, Size: 4 << 10, Recipients: 1, MainCF: []string{"max_use = 1"}})
+	starts := func() (n int) {
+		for _, e := range r.lab.Processes() {
+			if e.What == "start" {
+				n++
+			}
+		}
+		return n
+	}
+	var used time.Duration
+	for starts() < 5 {
+		w, err := r.run(t.Context(), 200*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used += w.cpu
+	}
+	r.close()
+	t.Logf("%v, %d workers", used, starts())
+	// After the last window a worker or two end.
+	if all := childTime() - before; used < all*3/4 || used > all {
+		t.Errorf("%v in windows, %v in all", used, all)
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+		t.Errorf("a process is left: %d, error %v", pid, err)
+	}
+}
+
+// TestReleases speaks to an agent as each release of Postfix does.
+func TestReleases(t *testing.T) {
+	binary := ourBinary(t)
+	c := Case{Name: "releases", Concurrency: 1, Size: 1 << 10, Recipients: 1}
+	for _, release := range []string{"3.5.25", "3.6.19", "", "3.10.13", "3.12-20260821"} {
+		agent := ours(binary)
+		agent.Release = release
+		r, err := newRig(agent, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, err := r.run(t.Context(), 0); err != nil || w.done != 1 {
+			t.Errorf("%q: %d deliveries, error %v", release, w.done, err)
+		}
+		r.close()
+	}
 }
 
 // TestCompare compares our agent with itself: whatever the numbers are, they

@@ -40,10 +40,11 @@ type client struct {
 	ended func(error)
 }
 
-// newClient prepares a request.
-func newClient(l *loop, socket, path string, req *request.Request) (*client, error) {
+// newClient prepares a request. The greeting need not be known: in every dialect
+// it ends as any list of attributes does.
+func newClient(l *loop, socket, path string, req *request.Request, dialect request.Dialect) (*client, error) {
 	var encoded bytes.Buffer
-	if err := req.Encode(&encoded, request.Postfix36); err != nil {
+	if err := req.Encode(&encoded, dialect); err != nil {
 		return nil, err
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)

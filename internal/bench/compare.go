@@ -13,7 +13,8 @@ type Plan struct {
 	Window time.Duration // of load for each agent in each round
 }
 
-// Numbers are what was measured of one agent: medians of all rounds.
+// Numbers are what was measured of one agent: medians of all rounds. The memory
+// is looked at once, after them.
 type Numbers struct {
 	PerSecond float64 // deliveries
 	CPU       float64 // seconds for each delivery
@@ -64,16 +65,13 @@ func Compare(ctx context.Context, agents []Agent, c Case, plan Plan) (res CaseRe
 		}
 	}
 	rounds := make([][]window, len(rigs))
-	sessions := make([]float64, len(rigs))
 	for range plan.Rounds {
 		for i, r := range rigs {
-			before := r.sink.Sessions()
 			w, err := r.run(ctx, plan.Window)
 			if err != nil {
 				return res, err
 			}
 			rounds[i] = append(rounds[i], w)
-			sessions[i] = float64(r.sink.Sessions()-before) / float64(w.done)
 		}
 	}
 	memory := make([]Memory, len(rigs))
@@ -85,7 +83,7 @@ func Compare(ctx context.Context, agents []Agent, c Case, plan Plan) (res CaseRe
 	res = CaseResult{Case: c, Better: better(agents, rounds, memory)}
 	for i, a := range agents {
 		n := numbers(rounds[i])
-		n.Memory, n.Sessions = memory[i], sessions[i]
+		n.Memory = memory[i]
 		res.Agents = append(res.Agents, AgentResult{a.Name, n})
 	}
 	return res, ctx.Err()
@@ -105,6 +103,7 @@ func numbers(windows []window) Numbers {
 		CPU:       pick(window.cpuEach),
 		P50:       pick(func(w window) float64 { return percentile(w.times, 50).Seconds() }),
 		P99:       pick(func(w window) float64 { return percentile(w.times, 99).Seconds() }),
+		Sessions:  pick(func(w window) float64 { return float64(w.sessions) / float64(w.done) }),
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // charts as a link from there, empty without any.
 func (r *Report) WriteMarkdown(w io.Writer, charts string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Performance\n\nMeasured %s by `%s`, which writes this page. Nothing here is typed by hand.\n\n",
+	fmt.Fprintf(&b, "# Performance\n\nMeasured %s by `%s`; with `--report` it writes this page. The tables up to \"What bounds these numbers\" are not typed by hand.\n\n",
 		r.Started.UTC().Format("2006-01-02"), r.Command)
 	fmt.Fprintf(&b, "- machine: %d processors (%s), %s memory, Linux %s\n- Postfix %s, postlmtp %s\n",
 		r.Machine.CPUs, r.Machine.CPU, megabytes(r.Machine.Memory), r.Machine.Kernel, r.Machine.Postfix, r.Machine.Ours)

@@ -29,6 +29,41 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
+// TestNumbers: each number is the median of all rounds, not the last.
+func TestNumbers(t *testing.T) {
+	var windows []window
+	for _, n := range []int{50, 20, 100} {
+		windows = append(windows, window{done: 100, sessions: n, elapsed: time.Duration(n) * time.Second,
+			cpu: time.Duration(n) * time.Second, times: []time.Duration{time.Duration(n) * time.Second}})
+	}
+	want := Numbers{PerSecond: 2, CPU: 0.5, P50: 50, P99: 50, Sessions: 0.5}
+	if got := numbers(windows); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestMatch chooses loads by their descriptions.
+func TestMatch(t *testing.T) {
+	for _, tt := range []struct {
+		match string
+		full  bool
+		want  int // 0: an error
+	}{
+		{"", false, 4}, {"", true, 19}, {"unix", false, 3}, {"round trip 20ms", true, 3}, {"CHUNKING", true, 3},
+		{"socket", true, 0}, {"TLS", false, 0},
+	} {
+		s := &Suite{Match: tt.match, Full: tt.full}
+		got, err := s.matching()
+		if len(got) != tt.want || (err != nil) != (tt.want == 0) {
+			t.Errorf("%q: %d loads, want %d: %v", tt.match, len(got), tt.want, err)
+		}
+	}
+	s := &Suite{Match: "socket"}
+	if _, err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), `"socket" is in none of the 4`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestSink holds dialogs with a sink, in pieces of any size.
 func TestSink(t *testing.T) {
 	const dialog = "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a>\r\nRCPT TO:<b>\r\nDATA\r\n.\r\n" +

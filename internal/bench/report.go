@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"time"
@@ -47,10 +46,10 @@ type Machine struct {
 	Load    string // the load averages before the run
 }
 
-// Describe looks at the machine.
-func Describe(version string) Machine {
+// Describe looks at the machine. It is told the releases of Postfix and of ours.
+func Describe(postfix, ours string) Machine {
 	m := Machine{CPU: "unknown", CPUs: runtime.NumCPU(), Kernel: firstLine("/proc/sys/kernel/osrelease"),
-		Postfix: "none", Ours: version, Load: firstLine("/proc/loadavg")}
+		Postfix: postfix, Ours: ours, Load: firstLine("/proc/loadavg")}
 	if v, ok := lineValue("/proc/cpuinfo", "model name"); ok {
 		m.CPU = v
 	}
@@ -58,9 +57,6 @@ func Describe(version string) Machine {
 		var kb int64
 		fmt.Sscan(v, &kb)
 		m.Memory = kb << 10
-	}
-	if out, err := exec.Command("postconf", "-dh", "mail_version").Output(); err == nil {
-		m.Postfix = strings.TrimSpace(string(out))
 	}
 	if f := strings.Fields(m.Load); len(f) > 3 {
 		m.Load = strings.Join(f[:3], " ")

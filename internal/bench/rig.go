@@ -28,6 +28,10 @@ type Agent struct {
 	Scache string // Postfix's scache(8), which its agent needs for a cache
 	Cached bool   // requests allow to use and leave open sessions
 	Ours   bool
+
+	// Release is that of Postfix around it, such as "3.7.11", which is the
+	// default. An agent of Postfix wants its own.
+	Release string
 }
 
 // A Case is one load.
@@ -97,6 +101,7 @@ func (r *rig) build() error {
 	}
 	options := lab.Options{
 		Agent:        r.agent.Binary,
+		Release:      r.agent.Release,
 		ProcessLimit: max(defaultProcessLimit, r.c.Concurrency),
 		MainCF:       append(settings, r.c.MainCF...),
 		Behaviour:    map[string]lab.Behaviour{"scache": lab.Missing},
@@ -109,7 +114,7 @@ func (r *rig) build() error {
 		return err
 	}
 	queue := r.lab.QueueDirectory()
-	r.family = family{dir: queue, waited: r.labChildren}
+	r.family = family{dir: queue}
 	r.socket = filepath.Join(queue, r.socket)
 	if r.log, err = newLogReader(r.loop, filepath.Join(queue, "public", "benchlog"), &r.complaint); err != nil {
 		return err
@@ -134,18 +139,14 @@ func (r *rig) build() error {
 	return r.makeClients()
 }
 
-// labChildren are the processes that the lab waits for.
-func (r *rig) labChildren() map[int]bool {
-	pids := make(map[int]bool)
-	for _, e := range r.lab.Processes() {
-		if e.What == "start" {
-			pids[e.PID] = true
-		}
-	}
+// cpu returns the processor time of the agent so far, and of the services that it
+// needs beside it.
+func (r *rig) cpu() time.Duration {
+	total := r.lab.ProcessorTime()
 	for _, d := range r.daemons {
-		pids[d.pid] = true
+		total += lab.ProcessTime(d.pid)
 	}
-	return pids
+	return total
 }
 
 // healthy returns what the agent complained about, as an error.
@@ -183,7 +184,7 @@ func (r *rig) makeClients() error {
 			req.Flags |= request.ConnLoad | request.ConnStore
 		}
 		path := filepath.Join(r.lab.QueueDirectory(), "active", req.QueueID)
-		c, err := newClient(r.loop, r.socket, path, req)
+		c, err := newClient(r.loop, r.socket, path, req, r.lab.Dialect())
 		if err != nil {
 			return err
 		}
@@ -206,10 +207,11 @@ func message(size int) string {
 
 // A window is what was measured in one turn.
 type window struct {
-	done    int
-	elapsed time.Duration
-	cpu     time.Duration
-	times   []time.Duration // sorted
+	done     int
+	sessions int // connections to the server
+	elapsed  time.Duration
+	cpu      time.Duration
+	times    []time.Duration // sorted
 }
 
 func (w window) perSecond() float64 { return float64(w.done) / w.elapsed.Seconds() }
@@ -217,11 +219,12 @@ func (w window) cpuEach() float64   { return w.cpu.Seconds() / float64(w.done) }
 
 // run loads the agent for a time, and at least for one request of each client.
 func (r *rig) run(ctx context.Context, d time.Duration) (window, error) {
-	before, served := r.family.cpu(), r.sink.Messages()
+	before, served, sessions := r.cpu(), r.sink.Messages(), r.sink.Sessions()
 	start := time.Now()
 	end := start.Add(d)
 	err := r.load(ctx, end)
-	w := window{elapsed: time.Since(start), cpu: r.family.cpu() - before}
+	w := window{elapsed: time.Since(start), sessions: int(r.sink.Sessions() - sessions)}
+	w.cpu = r.cpu() - before
 	if err = errors.Join(err, r.healthy()); err != nil {
 		return w, fmt.Errorf("%s: %s: %w", r.c.Name, r.agent.Name, err)
 	}

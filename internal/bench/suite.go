@@ -13,6 +13,7 @@ import (
 type Suite struct {
 	Ours    string // our binary
 	Daemons string // Postfix's daemon_directory
+	Release string // of that Postfix, such as "3.7.11"
 	Full    bool
 	Match   string // only cases whose description has this in it; "" is all
 	Version string
@@ -31,9 +32,9 @@ const (
 func (s *Suite) agents() []Agent {
 	theirs := filepath.Join(s.Daemons, "lmtp")
 	return []Agent{
-		{Name: Uncached, Binary: theirs},
-		{Name: Cached, Binary: theirs, Scache: filepath.Join(s.Daemons, "scache"), Cached: true},
-		{Name: Ours, Binary: s.Ours, Cached: true, Ours: true},
+		{Name: Uncached, Binary: theirs, Release: s.Release},
+		{Name: Cached, Binary: theirs, Scache: filepath.Join(s.Daemons, "scache"), Cached: true, Release: s.Release},
+		{Name: Ours, Binary: s.Ours, Cached: true, Ours: true, Release: s.Release},
 	}
 }
 
@@ -41,6 +42,21 @@ const (
 	kilobyte = 1 << 10
 	megabyte = 1 << 20
 )
+
+// matching lists the loads that Match chooses. The error says that there is none.
+func (s *Suite) matching() ([]Case, error) {
+	all := s.cases()
+	var list []Case
+	for _, c := range all {
+		if strings.Contains(c.Name, s.Match) {
+			list = append(list, c)
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("choose loads: %q is in none of the %d descriptions; the first is %q", s.Match, len(all), all[0].Name)
+	}
+	return list, nil
+}
 
 // cases lists the loads: one axis is varied at a time.
 func (s *Suite) cases() []Case {
@@ -90,14 +106,18 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 		plan = Plan{Rounds: 7, Warm: 500 * time.Millisecond, Window: time.Second}
 		pipeline.Messages, pipeline.Rounds = 10_000, 5
 	}
-	r := &Report{Machine: Describe(s.Version), Command: s.Command, Started: start, Plan: plan}
+	cases, err := s.matching()
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Machine: Describe(s.Release, s.Version), Command: s.Command, Started: start, Plan: plan}
 	if err := AdoptOrphans(); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(s.Daemons, "lmtp")); err != nil {
 		return nil, fmt.Errorf("find Postfix's agent: %w", err)
 	}
-	if err := s.runCases(ctx, r, plan); err != nil {
+	if err := s.runCases(ctx, r, cases, plan); err != nil {
 		return nil, err
 	}
 	if s.Match == "" {
@@ -109,11 +129,8 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-func (s *Suite) runCases(ctx context.Context, r *Report, plan Plan) error {
-	for _, c := range s.cases() {
-		if !strings.Contains(c.Name, s.Match) {
-			continue
-		}
+func (s *Suite) runCases(ctx context.Context, r *Report, cases []Case, plan Plan) error {
+	for _, c := range cases {
 		s.Log("%s", c)
 		res, err := Compare(ctx, s.agents(), c, plan)
 		if err != nil {
