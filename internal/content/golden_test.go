@@ -18,7 +18,7 @@ import (
 
 const goldenDir = "../../testdata/content"
 
-var fromPostfix = flag.String("postfix", "", "path of Postfix's lmtp program: rewrite the expectations of the golden files with what it sends")
+var update = flag.Bool("update", false, "rewrite the expectations of the golden files with what Postfix's own client sends")
 
 // golden is one file in testdata/content: options, the content records, and
 // what Postfix's own client sends for them.
@@ -199,7 +199,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if *fromPostfix != "" {
+			if *update {
 				refresh(t, name, &g)
 			}
 			got, err := g.run(t)
@@ -242,7 +242,7 @@ func differAt(a, b []string) int {
 func refresh(t *testing.T, name string, g *golden) {
 	t.Helper()
 	file, layout := g.file(t)
-	wire, reason := newPostfix(t, *fromPostfix).send(t, file, layout, g.options)
+	wire, reason := newPostfix(t).send(t, file, layout, g.options)
 	g.wire, g.failure = nil, ""
 	body, complete := strings.CutSuffix(wire, ".\r\n")
 	if complete {

@@ -38,11 +38,8 @@ func randomHeaders(r *rand.Rand) golden {
 // TestRandomEditsLikePostfix compares the rewriting of addresses in headers with
 // Postfix's own client.
 func TestRandomEditsLikePostfix(t *testing.T) {
-	if *fromPostfix == "" {
-		t.Skip("needs -postfix; the golden files and the scenarios hold without it")
-	}
 	const tables = "regexp:{{/^(.*)@in[.]example$/ %s@out.example}}"
-	p := newPostfix(t, *fromPostfix)
+	p := newPostfix(t)
 	p.more = "lmtp_generic_maps = " + fmt.Sprintf(strings.ReplaceAll(tables, "$", "$$"), "mapped-$$1") + "\n"
 	set := table.NewSet(table.Options{UTF8: true})
 	maps, err := set.OpenMaps("lmtp_generic_maps", fmt.Sprintf(tables, "mapped-$1"), table.FoldFixed|table.UTF8)
@@ -77,13 +74,10 @@ func genericOf(t *testing.T, maps *table.Maps) Rewrite {
 
 // TestRandomChecksLikePostfix compares what checks make of random messages.
 func TestRandomChecksLikePostfix(t *testing.T) {
-	if *fromPostfix == "" {
-		t.Skip("needs -postfix; the golden files and the scenarios hold without it")
-	}
 	const tables = "regexp:{{/boundary/ PREPEND X-%[1]s: seen}, {/encoding: (.*)/ REPLACE Content-Encoding: %[1]s}, " +
 		"{/^(subject|content-type:)$/ IGNORE}, {/^x/ PREPEND %[1]s: x}, {/long/ STRIP}, {/t/ REPLACE %[1]s: t}, {/^-/ PREPEND %[1]s: }}"
 	params := []string{"lmtp_header_checks", "lmtp_mime_header_checks", "lmtp_nested_header_checks", "lmtp_body_checks"}
-	p := newPostfix(t, *fromPostfix)
+	p := newPostfix(t)
 	set := table.NewSet(table.Options{})
 	lookups := make([]Lookup, len(params))
 	for i, param := range params {

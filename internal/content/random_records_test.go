@@ -82,10 +82,7 @@ func randomFile(r *rand.Rand) (file []byte, start int64) {
 // TestRandomRecordsLikePostfix compares what is made of random queue files with
 // Postfix's own client.
 func TestRandomRecordsLikePostfix(t *testing.T) {
-	if *fromPostfix == "" {
-		t.Skip("needs -postfix; the tests of queuefile hold without it")
-	}
-	p := newPostfix(t, *fromPostfix)
+	p := newPostfix(t)
 	for range *randomRuns {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
