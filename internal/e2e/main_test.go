@@ -85,20 +85,25 @@ func build() (string, error) {
 // a failure.
 func need(t *testing.T, files ...string) {
 	t.Helper()
-	var lacking []string
+	var absent []string
 	if os.Geteuid() != 0 {
-		lacking = append(lacking, "root")
+		absent = append(absent, "root")
 	}
 	for _, f := range append([]string{"/usr/sbin/postfix", "/usr/sbin/postconf"}, files...) {
 		if _, err := os.Stat(f); err != nil {
-			lacking = append(lacking, f)
+			absent = append(absent, f)
 		}
 	}
-	if len(lacking) == 0 {
-		return
+	if len(absent) > 0 {
+		lacking(t, strings.Join(absent, ", ")+"; run .ci/install as root")
 	}
-	text := fmt.Sprintf("cannot run on this machine: needs %s; run .ci/install as root",
-		strings.Join(lacking, ", "))
+}
+
+// lacking stops a test for the want of something: loudly, and with CI=true as a
+// failure.
+func lacking(t *testing.T, what string) {
+	t.Helper()
+	text := "cannot run on this machine: needs " + what
 	if os.Getenv("CI") == "true" {
 		t.Fatal(text)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"debug/buildinfo"
 	"flag"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -36,6 +37,9 @@ func TestScenarios(t *testing.T) {
 	if len(files) == 0 {
 		t.Fatal("no scenarios")
 	}
+	if os.Geteuid() != 0 {
+		fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: the scenarios that need root, and giving up privileges in the others\n\n")
+	}
 	for _, path := range files {
 		s, err := scenario.Load(path)
 		if err != nil {
@@ -51,6 +55,9 @@ func TestScenarios(t *testing.T) {
 
 func runScenario(t *testing.T, s *scenario.Scenario, path string, cfg scenario.Config, ours bool) {
 	if s.NeedsRoot() && os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
 		t.Skip("needs root")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), scenarioTime)
