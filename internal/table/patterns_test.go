@@ -290,6 +290,9 @@ func TestPCREOdd(t *testing.T) {
 		`\R`, `\R+a`, `\h\v`, `\bab\b`, `[[:<:]]a`, `b[[:>:]]`, "[[:word:]]+", "[[:ascii:]]", "[[:^ascii:]]", "[[:blank:]]", "[[:print:]]+", "[[:punct:]]",
 		"[[:cntrl:]]", "[[:xdigit:]]{3}", "[\x80-\xff]", "\xe9", "[^\xe9]+$", "(?<=a|bc)c", "(?<=ab)c", "(?<!ab)c", "(?=(a))(b)?", "(a(?=b))+", "((a)|b)+",
 		"(a*)*", "(a*)+", "(a|b*)*", "()*", "(a?)??", "(?:a|b)++c", `\Q\E*`, `a\Q\E*`, `\Qa\Eb`, `\Qa*`, "a #b", "(?|(a)|(b))x", "(?|(a)(b)|(c))(.)", "(?|(a)|(b)(c)|)\\2?(.)", "(?|(?|(a)|(b))|(c))", "(((((((((((a)))))))))))\\11",
+		"(*pla:a)ab", "(*positive_lookahead:b)b", "(*nla:a).", "(*plb:a)b", "(*nlb:a)b", "(*atomic:a*)b", "(*atomic:a)*b", "(?(*pla:a)ab|b)", "(?(?C1)(?=a)ab|b)",
+		"(?(?#x)(?!a)b|a)", "(?<R>a)?(?(R)b|c)", "(?<R1>a)?(?(R1)b|c)", "(?<Rx>a)?(?(<Rx>)b|c)", "(?|(?<x>a)|(?<x>b))\\k<x>", "(?C)a", "(?C7)a*", "(?C'x''y')a",
+		`\p{lu}`, `\p{ L l }`, `\p{script=latin}`, `\P{sc:Common}`, `\p{scx:greek}`, `\p{lc}`, `[\g]`, `\pl+`,
 	}
 	if newerPCRE(t) {
 		odd = slices.DeleteFunc(odd, func(p string) bool { return p == `\x` || p == `\xg` })
@@ -310,15 +313,17 @@ func TestPCREUnsupported(t *testing.T) {
 		"(?R)":                "offset 2: recursion or subroutine call",
 		"(a)(?1)":             "offset 5: recursion or subroutine call",
 		"(?<x>a)(?&x)":        "offset 9: recursion or subroutine call",
-		"(?P<x>a)(?P>x)":      "offset 10: recursion or subroutine call",
+		"(?P<x>a)(?P>x)":      "offset 11: recursion or subroutine call",
 		"(a)(?-1)":            "offset 5: recursion or subroutine call",
 		`(a)\g<1>`:            "offset 5: recursion or subroutine call",
 		"(*UTF8)a":            "offset 0: (*VERB)",
 		"a(*SKIP)b":           "offset 1: (*VERB)",
 		`\X`:                  `offset 0: \X`,
 		`\p{Xan}`:             `offset 7: \p{Xan}`,
-		"(?(DEFINE)(?<x>a))b": "offset 10: (?(DEFINE)",
-		"(?(R)a|b)":           "offset 5: (?(R)",
+		"(?(DEFINE)(?<x>a))b": "offset 9: (?(DEFINE)",
+		"(?(R)a|b)":           "offset 4: (?(R)",
+		"(?*a)a":              "offset 3: (?*",
+		"(*sr:a)":             "offset 0: (*sr",
 		"(?J)(?<x>a)|(?<x>b)": "offset 17: (?J",
 	} {
 		_, err := pcre.Compile(pattern, "")
@@ -334,7 +339,58 @@ func TestPCREUnsupported(t *testing.T) {
 			}
 		}
 	}
-	if _, err := pcre.Compile("(", ""); errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("what PCRE2 refuses counts as unsupported: %v", err)
+}
+
+// TestPCREMistakes: a pattern that PCRE2 refuses is one that Postfix skips; only
+// one that PCRE2 has and we do not is unsupported.
+func TestPCREMistakes(t *testing.T) {
+	hasType(t, "pcre")
+	dir := t.TempDir()
+	var specs []string
+	for i, pattern := range mistakes() {
+		path := filepath.Join(dir, fmt.Sprint(i))
+		write(t, path, "/"+pattern+"/ x\n")
+		specs = append(specs, "pcre:"+path)
 	}
+	_, log := postmap(t, "unionmap:{"+strings.Join(specs, ",")+"}", []string{"a"}, noUTF8)
+	refused, unsupported := 0, 0
+	for i, pattern := range mistakes() {
+		warning := fmt.Sprintf(" map %s/%d, line 1: error in regex at ", dir, i)
+		wrong := slices.ContainsFunc(log, func(line string) bool { return strings.Contains(line, warning) })
+		_, err := pcre.Compile(pattern, "")
+		beyond := errors.Is(err, errors.ErrUnsupported)
+		if wrong != (err != nil && !beyond) {
+			t.Errorf("%s: refused by PCRE2: %v, here: %v", pattern, wrong, err)
+		}
+		if wrong {
+			refused++
+		}
+		if beyond {
+			unsupported++
+		}
+	}
+	if n := len(specs); refused < n/3 || unsupported < n/4 {
+		t.Errorf("%d patterns: %d refused, %d unsupported", n, refused, unsupported)
+	}
+}
+
+// mistakes returns patterns that are hard to tell: right ones, and those that are
+// almost right.
+func mistakes() []string {
+	patterns := []string{
+		"(?R", "(?R)", "(?R)(", "(?R))", "(?R)*", "(?1)", "(a)(?1)", "(a)(?2)", "(?+1)(a)", "(?+2)(a)", "(?+0)", "(?+x)", "(?-1)", "(a)(?-1)", "(?99999)",
+		"(?2x)", "(?&)", "(?&x", "(?&1)", "(?<x>a)(?&x)", "(?<x>a)(?&y)", "(?P>x)", "(?<x>a)(?P>x", "(?<x>a)(?P>x)", "(?Px)", `\g<0>`, `\g<-0>`, `(a)\g<1>`,
+		`a\g<2>`, `(a)\g<1`, `(a)\g<1x>`, `(a)\g'1'`, `(?<x>a)\g<x>`, `(?<x>a)\g<y>`, `(?<x>a)\g'x'`, `\gx`, `\g{1`, `\g<>`,
+		"(*)", "(*_)", "(*:)", "(*:x)a", "(*FOO)a", "(*F)a", "(*SKIP)a", "(*SKIP:x)a", "(*SKIP", "(*SKIP:", "(*SKIP)*", "(*skip)", "(*MARK)", "(*MARK:x)",
+		"(*ACCEPT)?", "(*UTF)a", "(*UTF", "a(*UTF)", "(*UTF)(*UCP)a", "(*SKIP)(*UTF)", "(*CR)a", "(*CRX)a", "(*NO_JIT)(", "(*LIMIT_MATCH=1)a", "(*LIMIT_MATCH=)a",
+		"(*LIMIT_MATCH=1x)a", `(*UTF)\x{263a}`, `(*UTF)\x{d800}`, `(*UTF)[\x{100}-\x{200}]`, `\N{U+41}`, `(*UTF)\N{U+41}`,
+		"(*foo:a)", "(*pla)", "(*sr:a)", "(*sr:a", "(*asr:a)b", "(*script_run:a)b", "(*napla:a)a", "(?*a)a", "(?*a", "(?<*a)a",
+		"(?(R)a|b)", "(?(R)a", "(?(R1)a)", "(a)(?(R1)b)", "(?(Rx)a)", "(?(R&x)a)", "(?<x>a(?(R&x)b|c))", "(?(DEFINE)(?<x>a))b", "(?(DEFINE)a|b)", "(?(DEFINE)a",
+		"(?(VERSION>=10)a)", "(?(VERSION>=10.4)a|b)", "(?(VERSION>=10.)a)", "(?(VERSION)a)", "(?(VERSIONa)a)", "(?(1a)b)", "(?(99999)a)", "(?()a)", "(?(<x>a",
+		"(?(*atomic:a)b)", "(?(*napla:a)b)", "(?(*SKIP)b)", "(?(?*a)b)", "(?(?>a)b)", "(?(?=a)*b)", "(?(?C1)a)",
+		"(?C1", "(?Cx)a", "(?C300)a", `(?C"x)a`, "(?J)(?<x>a)(?<x>b)", "(?J)(?<x>a)(?<x>b", "(?|(?<x>a)|(?<y>b))", "(?^-i)a", "(?i-s-m)a",
+		`\X`, `\X*`, `\X(`, `[\X]`, `\p{Foo}`, `\p{Xan}`, `\p{xan}{2,1}`, `[\p{Xan}]`, `[\p{Xan}-z]`, `\p{Letter}`, `\p{Alphabetic}`, `\p{White_Space}`, `\p{bc:AL}`,
+		`\p{bidi_class=xx}`, `\p{sc:Grek}`, `\p{scx=Lu}`, `\p{Lu:}`, `\p{}`, `\p{Lu`, `\p1`, `\p`, `\pQ`, `\P{^Zzzz}`,
+	}
+	return patterns
 }

@@ -2,7 +2,6 @@ package pcre
 
 import (
 	"strings"
-	"unicode"
 
 	"postlmtp/internal/table/rx"
 )
@@ -142,10 +141,17 @@ func (p *parser) bracketEscape() (element, error) {
 	case 'b':
 		p.pos += 2
 		return single('\b'), nil
+	case 'g': // refers to nothing here
+		p.pos += 2
+		return single(c), nil
 	case 'p', 'P':
 		set, err := p.property()
 		return element{set: set}, err
 	case 'N', 'R', 'X', 'B':
+		if p.utf && strings.HasPrefix(p.src[p.pos:], `\N{U+`) {
+			char, err := p.codePoint()
+			return single(char), err
+		}
 		return element{}, p.fail("escape sequence is invalid in character class")
 	}
 	char, err := p.character()
@@ -156,8 +162,8 @@ func (p *parser) bracketEscape() (element, error) {
 func (p *parser) posixClass() (rx.Set, error) {
 	delimiter := p.src[p.pos+1]
 	p.pos += 2
-	name, _ := p.until(delimiter, "")
-	p.pos++ // the closing bracket
+	name, _, _ := strings.Cut(p.src[p.pos:], string(delimiter))
+	p.pos += len(name) + len(":]")
 	if delimiter != ':' {
 		return rx.Set{}, p.fail("POSIX collating elements are not supported")
 	}
@@ -178,56 +184,4 @@ func (p *parser) posixClass() (rx.Set, error) {
 		set = set.Not()
 	}
 	return set, nil
-}
-
-// property reads \pL, \p{Lu}, \p{^Lu} and their negations. A byte counts as the
-// character of Unicode with its number.
-func (p *parser) property() (rx.Set, error) {
-	negated := p.src[p.pos+1] == 'P'
-	p.pos += 2
-	if p.done() {
-		return rx.Set{}, p.fail("malformed \\P or \\p sequence")
-	}
-	name := p.src[p.pos : p.pos+1]
-	p.pos++
-	if name == "{" {
-		var err error
-		if name, err = p.until('}', "malformed \\P or \\p sequence"); err != nil {
-			return rx.Set{}, err
-		}
-		if rest, ok := strings.CutPrefix(name, "^"); ok {
-			name, negated = rest, !negated
-		}
-	}
-	set, ok := propertySet(name)
-	if !ok {
-		return set, p.cannot(`\p{` + name + `}`)
-	}
-	if negated {
-		set = set.Not()
-	}
-	return set, nil
-}
-
-func propertySet(name string) (rx.Set, bool) {
-	tables := []*unicode.RangeTable{unicode.Categories[name]}
-	if tables[0] == nil {
-		tables[0] = unicode.Scripts[name]
-	}
-	switch name {
-	case "Any":
-		return rx.Set{}.Not(), true
-	case "L&":
-		tables = []*unicode.RangeTable{unicode.Lu, unicode.Ll, unicode.Lt}
-	}
-	if tables[0] == nil {
-		return rx.Set{}, false
-	}
-	var set rx.Set
-	for c := range 256 {
-		if unicode.In(rune(c), tables...) {
-			set.Add(byte(c))
-		}
-	}
-	return set, true
 }

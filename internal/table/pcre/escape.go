@@ -1,8 +1,11 @@
 package pcre
 
 import (
+	"math"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"postlmtp/internal/table/rx"
 )
@@ -32,6 +35,11 @@ func (p *parser) escape() (bool, error) {
 		p.pos += 2
 		p.only(`(?>\x0D\x0A|` + rx.Of("\n\v\f\r\x85").String() + `)`)
 	case 'N':
+		if p.utf && strings.HasPrefix(p.src[p.pos:], `\N{U+`) {
+			char, err := p.codePoint()
+			p.literal(char)
+			return true, err
+		}
 		p.pos += 2
 		if p.peek() == '{' {
 			if _, _, n := interval(p.src[p.pos:]); n == 0 {
@@ -43,7 +51,9 @@ func (p *parser) escape() (bool, error) {
 		p.pos += 2
 		p.any(true)
 	case 'X':
-		return false, p.cannot(`\X`)
+		p.cannot(`\X`)
+		p.pos += 2
+		p.any(true)
 	case 'p', 'P':
 		set, err := p.property()
 		if err != nil {
@@ -124,60 +134,46 @@ func (p *parser) decimal(at int) (n, length int) {
 	return n, length
 }
 
-// explicitReference reads \g1, \g{1}, \g{-1}, \g{name} and \k<name>, \k'name',
-// \k{name}.
+// explicitReference reads \g1, \g{1}, \g{-1}, \g{name}, \k<name>, \k'name',
+// \k{name}, and the calls \g<name> and \g'name'.
 func (p *parser) explicitReference(c byte) error {
 	p.pos += 2
-	var text string
-	var err error
-	switch open := p.peek(); {
-	case open == '{':
-		p.pos++
-		text, err = p.until('}', "\\k is not followed by a braced, angle-bracketed, or quoted name")
-	case c == 'g' && (open == '<' || open == '\''):
-		return p.cannot("recursion or subroutine call")
-	case open == '<':
-		p.pos++
-		text, err = p.until('>', "\\k is not followed by a braced, angle-bracketed, or quoted name")
-	case open == '\'' && c == 'k':
-		p.pos++
-		text, err = p.until('\'', "\\k is not followed by a braced, angle-bracketed, or quoted name")
-	case c == 'k':
-		return p.fail("\\k is not followed by a braced, angle-bracketed, or quoted name")
-	default:
-		at := p.pos
-		if open == '-' || open == '+' {
-			p.pos++
+	if c == 'g' {
+		if open := p.peek(); open == '<' || open == '\'' {
+			return p.callByEscape()
 		}
-		_, n := p.decimal(p.pos)
-		p.pos += n
-		text = p.src[at:p.pos]
+		if done, err := p.numberedReference(); done || err != nil {
+			return err
+		}
 	}
+	end := p.closing()
+	if end == 0 {
+		return p.fail("\\k is not followed by a braced, angle-bracketed, or quoted name")
+	}
+	p.pos++
+	name, err := p.name(end)
 	if err != nil {
 		return err
 	}
-	if c == 'g' && strings.Trim(text, "0123456789+-") == "" {
-		return p.relative(text)
-	}
-	return p.referenceByName(text)
+	return p.referenceByName(name)
 }
 
-// relative adds a reference by number, absolute or counted from here.
-func (p *parser) relative(text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return p.fail("a numbered reference must not be zero")
+// numberedReference reads a number after \g, with or without braces. It returns
+// false at braces with something else in them.
+func (p *parser) numberedReference() (done bool, err error) {
+	at := p.pos
+	braced := p.eat("{")
+	n, ok, err := p.number()
+	switch {
+	case err != nil:
+		return true, err
+	case ok && braced && !p.eat("}"), !ok && !braced:
+		return true, p.fail(badCall)
+	case !ok:
+		p.pos = at
+		return false, nil
 	}
-	switch text[0] {
-	case '-':
-		n += p.groups + 1
-	case '+':
-		n += p.groups
-	}
-	if n <= 0 {
-		return p.fail("reference to non-existent subpattern")
-	}
-	return p.reference(n)
+	return true, p.reference(n)
 }
 
 // character reads an escape that stands for one character.
@@ -240,13 +236,17 @@ func (p *parser) control() (byte, error) {
 
 const tooLarge = "character code point value in \\x{} or \\o{} is too large"
 
+const (
+	hexDigits = "0123456789abcdefABCDEF"
+	notHex    = "non-hex character in \\x{} (closing brace missing?)"
+)
+
 func (p *parser) hex() (byte, error) {
-	const digits = "0123456789abcdefABCDEF"
 	if p.peek() == '{' {
-		return p.braced(16, digits, "non-hex character in \\x{} (closing brace missing?)")
+		return p.braced(16, hexDigits, notHex)
 	}
 	n := 0
-	for n < 2 && p.pos+n < len(p.src) && strings.IndexByte(digits, p.src[p.pos+n]) >= 0 {
+	for n < 2 && p.pos+n < len(p.src) && strings.IndexByte(hexDigits, p.src[p.pos+n]) >= 0 {
 		n++
 	}
 	v, _ := strconv.ParseUint("0"+p.src[p.pos:p.pos+n], 16, 16)
@@ -268,23 +268,40 @@ func (p *parser) braced(base int, digits, bad string) (byte, error) {
 		return 0, p.fail("%s", bad)
 	}
 	p.pos += end + 1
-	v, err := strconv.ParseUint(text, base, 8)
+	v, err := strconv.ParseUint(text, base, 32)
 	if err != nil {
 		return 0, p.fail(tooLarge)
 	}
-	return byte(v), nil
+	return p.char(v, tooLarge)
+}
+
+// char returns a character by its number. Where characters are those of Unicode,
+// which only (*UTF) makes them, one beyond a byte stands for the last byte: nobody
+// will match it.
+func (p *parser) char(v uint64, large string) (byte, error) {
+	switch {
+	case v <= math.MaxUint8:
+		return byte(v), nil
+	case !p.utf || v > unicode.MaxRune:
+		return 0, p.fail("%s", large)
+	case !utf8.ValidRune(rune(v)):
+		return 0, p.fail("disallowed Unicode code point (>= 0xd800 && <= 0xdfff)")
+	}
+	return math.MaxUint8, nil
+}
+
+// codePoint reads \N{U+41}.
+func (p *parser) codePoint() (byte, error) {
+	p.pos += len(`\N{U`) // the plus sign is in the place of the brace
+	return p.braced(16, hexDigits, notHex)
 }
 
 // octal reads up to three digits, the first of which is known to be there.
 func (p *parser) octal() (byte, error) {
-	v, n := 0, 0
-	for n < 3 && p.pos < len(p.src) && p.src[p.pos] >= '0' && p.src[p.pos] <= '7' {
-		v = v*8 + int(p.src[p.pos]-'0')
+	var v uint64
+	for n := 0; n < 3 && p.pos < len(p.src) && p.src[p.pos] >= '0' && p.src[p.pos] <= '7'; n++ {
+		v = v*8 + uint64(p.src[p.pos]-'0')
 		p.pos++
-		n++
 	}
-	if v > 0xff {
-		return 0, p.fail("octal value is greater than \\377 in 8-bit non-UTF-8 mode")
-	}
-	return byte(v), nil
+	return p.char(v, "octal value is greater than \\377 in 8-bit non-UTF-8 mode")
 }

@@ -7,10 +7,10 @@ import (
 
 // group reads what starts with a parenthesis. It returns false if it cannot be
 // repeated.
-func (p *parser) group(depth int) (bool, error) {
-	switch {
-	case p.verb():
-		return false, p.cannot("(*VERB)")
+func (p *parser) group(depth int) (repeatable bool, err error) {
+	switch rest := p.src[p.pos:]; {
+	case strings.HasPrefix(rest, "(*") && len(rest) > 2 && rest[2] != ')':
+		return p.star(depth)
 	case !p.eat("(?"):
 		p.pos++
 		if p.set.names {
@@ -18,50 +18,60 @@ func (p *parser) group(depth int) (bool, error) {
 		}
 		return true, p.capture(depth)
 	}
-	switch {
+	if kind, ok := p.lookKind(); ok {
+		return true, p.lookaround("(?", kind, depth)
+	}
+	switch c := p.peek(); {
 	case p.eat(":"):
 		return true, p.inside("(?:", depth)
 	case p.eat(">"):
-		p.backtracks = true
-		return true, p.inside("(?>", depth)
+		return true, p.atomic(depth)
 	case p.eat("|"):
 		p.only("(?:")
 		return true, p.rest(depth, true)
-	}
-	if ok, err := p.lookaround("(?", depth); ok {
-		return true, err
-	}
-	switch c := p.peek(); {
-	case c == '<', c == '\'', strings.HasPrefix(p.src[p.pos:], "P<"):
-		return true, p.named(depth)
-	case p.eat("P="):
-		name, err := p.until(')', "missing terminator")
-		if err != nil {
-			return false, err
-		}
-		return true, p.referenceByName(name)
+	case p.eat("<"):
+		return true, p.named('>', depth)
+	case p.eat("'"):
+		return true, p.named('\'', depth)
+	case p.eat("P"):
+		return true, p.python(depth)
 	case p.eat("("):
 		return true, p.conditional(depth)
 	case p.eat("#"):
 		return false, p.fail("missing ) after (?# comment")
-	case c == 'C':
-		// A callout calls nothing: Postfix has no function for it.
-		_, err := p.until(')', "(?C: missing closing parenthesis")
-		return false, err
-	case c == 'R', c == '&', c == '+', c >= '0' && c <= '9', strings.HasPrefix(p.src[p.pos:], "P>"),
-		c == '-' && strings.IndexFunc(p.src[p.pos+1:], isDigit) == 0:
-		return false, p.cannot("recursion or subroutine call")
+	case p.eat("C"):
+		return false, p.callout()
+	case c == 'R', c == '+', isDigit(rune(c)), c == '-' && strings.IndexFunc(p.src[p.pos+1:], isDigit) == 0:
+		return true, p.callByNumber()
+	case c == '&':
+		return true, p.callByName(')')
 	}
 	return p.inlineSettings(depth)
 }
 
-// verb tells (*SKIP), (*:name) and their like.
-func (p *parser) verb() bool {
-	after, ok := strings.CutPrefix(p.src[p.pos:], "(*")
-	return ok && after != "" && (after[0] == ':' || isWord(after[0]) && !isDigit(rune(after[0])))
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }
+
+// python reads what Python has after (?P.
+func (p *parser) python(depth int) error {
+	switch {
+	case p.eat("<"):
+		return p.named('>', depth)
+	case p.eat("="):
+		name, err := p.name(')')
+		if err != nil {
+			return err
+		}
+		return p.referenceByName(name)
+	case p.peek() == '>':
+		return p.callByName(')')
+	}
+	return p.fail("unrecognized character after (?P")
 }
 
-func isDigit(r rune) bool { return r >= '0' && r <= '9' }
+func (p *parser) atomic(depth int) error {
+	p.backtracks = true
+	return p.inside("(?>", depth)
+}
 
 // capture reads a group whose text can be asked for.
 func (p *parser) capture(depth int) error {
@@ -88,70 +98,32 @@ func (p *parser) rest(depth int, reset bool) error {
 	return nil
 }
 
-// until reads a text up to a character and skips that.
-func (p *parser) until(end byte, missing string) (string, error) {
-	n := strings.IndexByte(p.src[p.pos:], end)
-	if n < 0 {
-		return "", p.fail("%s", missing)
-	}
-	text := p.src[p.pos : p.pos+n]
-	p.pos += n + 1
-	return text, nil
-}
-
-// named reads (?<name>...), (?'name'...) and (?P<name>...).
-func (p *parser) named(depth int) error {
-	p.eat("P")
-	end := byte('>')
-	if p.peek() == '\'' {
-		end = '\''
-	}
-	p.pos++
-	name, err := p.until(end, "syntax error in subpattern name (missing terminator?)")
+// named reads a group with a name, after what opens the name.
+func (p *parser) named(end byte, depth int) error {
+	name, err := p.name(end)
 	if err != nil {
 		return err
 	}
-	if err := p.checkName(name); err != nil {
-		return err
+	n := p.groups + 1
+	if other, ok := p.nameOf[n]; ok && other != name {
+		return p.fail("different names for subpatterns of the same number are not allowed")
 	}
-	if _, dup := p.newNames[name]; dup {
-		if p.set.dupNames {
-			return p.cannot("(?J")
+	p.nameOf[n] = name
+	if old, dup := p.newNames[name]; !dup {
+		p.newNames[name] = n
+	} else if old != n {
+		if !p.set.dupNames {
+			return p.fail("two named subpatterns have the same name (PCRE2_DUPNAMES not set)")
 		}
-		return p.fail("two named subpatterns have the same name (PCRE2_DUPNAMES not set)")
+		p.cannot("(?J")
 	}
-	p.newNames[name] = p.groups + 1
 	return p.capture(depth)
 }
 
-func (p *parser) checkName(name string) error {
-	switch {
-	case name == "":
-		return p.fail("subpattern name expected")
-	case isDigit(rune(name[0])):
-		return p.fail("subpattern name must start with a non-digit")
-	case len(name) > 32:
-		return p.fail("subpattern name is too long (maximum 32 code units)")
-	}
-	for i := 0; i < len(name); i++ {
-		if !isWord(name[i]) {
-			return p.fail("syntax error in subpattern name (missing terminator?)")
-		}
-	}
-	return nil
-}
-
-func isWord(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
 func (p *parser) referenceByName(name string) error {
-	if err := p.checkName(name); err != nil {
-		return err
-	}
 	n, known := p.names[name]
 	if !known && !p.counting {
-		return p.fail("reference to non-existent subpattern")
+		return p.fail(noGroup)
 	}
 	return p.reference(n)
 }
@@ -159,7 +131,7 @@ func (p *parser) referenceByName(name string) error {
 // reference adds a reference back to a group.
 func (p *parser) reference(n int) error {
 	if !p.counting && (n < 1 || n > p.total) {
-		return p.fail("reference to non-existent subpattern")
+		return p.fail(noGroup)
 	}
 	text := `\k<` + strconv.Itoa(n) + `>`
 	if p.set.fold {
@@ -169,126 +141,14 @@ func (p *parser) reference(n int) error {
 	return nil
 }
 
-// conditional reads (?(condition)yes|no), after its second parenthesis.
-func (p *parser) conditional(depth int) error {
-	if p.peek() == '?' {
-		return p.assertion(depth)
-	}
-	text, err := p.until(')', "missing closing parenthesis for condition")
-	if err != nil {
-		return err
-	}
-	n, err := p.condition(text)
-	if err != nil {
-		return err
-	}
-	p.backtracks = true
-	return p.branches("(?("+strconv.Itoa(n)+")", depth)
-}
-
-// condition returns the number of the group that a condition names.
-func (p *parser) condition(text string) (int, error) {
-	name := text
-	if n := len(text); n >= 2 && (text[0] == '<' && text[n-1] == '>' || text[0] == '\'' && text[n-1] == '\'') {
-		name = text[1 : n-1]
-	} else if n, err := strconv.Atoi(text); err == nil {
-		if text[0] == '+' || text[0] == '-' {
-			if n < 0 {
-				n++
-			}
-			n += p.groups
-		}
-		if !p.counting && (n < 1 || n > p.total) {
-			return 0, p.fail("reference to non-existent subpattern")
-		}
-		return n, nil
-	} else if text == "DEFINE" || strings.HasPrefix(text, "R") || strings.HasPrefix(text, "VERSION") {
-		return 0, p.cannot("(?(" + text + ")")
-	}
-	if err := p.checkName(name); err != nil {
-		return 0, err
-	}
-	n, known := p.names[name]
-	if !known && !p.counting {
-		return 0, p.fail("reference to non-existent subpattern")
-	}
-	return n, nil
-}
-
-// assertion reads a condition that looks around.
-func (p *parser) assertion(depth int) error {
-	p.pos++
-	if ok, err := p.lookaround("(?(?", depth); !ok {
-		return p.fail("assertion expected after (?( or (?(?C)")
-	} else if err != nil {
-		return err
-	}
-	return p.branches("", depth)
-}
-
-// lookaround reads =...), !...), <=...) or <!...).
-func (p *parser) lookaround(open string, depth int) (bool, error) {
-	for _, kind := range []string{"=", "!", "<=", "<!"} {
-		if p.eat(kind) {
-			p.backtracks = true
-			p.around++
-			err := p.inside(open+kind, depth)
-			p.around--
-			return true, err
-		}
-	}
-	return false, nil
-}
-
-// branches reads the branches of a condition.
-func (p *parser) branches(open string, depth int) error {
-	p.emit(open)
-	before := len(p.full)
-	if err := p.alternatives(depth+1, false); err != nil {
-		return err
-	}
-	if !p.eat(")") {
-		return p.fail("missing closing parenthesis")
-	}
-	switch n := countAlternatives(string(p.full[before:])); {
-	case n > 2:
-		return p.fail("conditional subpattern contains more than two branches")
-	case n == 1:
-		p.emit("|") // or nothing
-	}
-	p.emit(")")
-	return nil
-}
-
-// countAlternatives counts the alternatives at the top of a translated text.
-func countAlternatives(text string) int {
-	n, level, class := 1, 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\\':
-			i++
-		case class:
-			class = c != ']'
-		case c == '[':
-			class = true
-		case c == '(':
-			level++
-		case c == ')':
-			level--
-		case c == '|' && level == 0:
-			n++
-		}
-	}
-	return n
-}
-
 // inlineSettings reads (?flags) and (?flags:...), after the question mark.
 func (p *parser) inlineSettings(depth int) (bool, error) {
 	set := p.set
+	on, hyphen := true, true
 	if p.eat("^") {
+		hyphen = false
 		set = settings{ungreedy: set.ungreedy, dupNames: set.dupNames, endOnly: set.endOnly}
 	}
-	on := true
 	for ; ; p.pos++ {
 		c := p.peek()
 		switch c {
@@ -311,10 +171,10 @@ func (p *parser) inlineSettings(depth int) (bool, error) {
 				p.pos++
 			}
 		case '-':
-			if !on {
+			if !hyphen {
 				return false, p.fail("invalid hyphen in option setting")
 			}
-			on = false
+			on, hyphen = false, false
 		case ')':
 			p.pos++
 			p.set = set

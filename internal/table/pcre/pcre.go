@@ -5,16 +5,20 @@
 // Postfix matches bytes: classes and the case of letters are those of ASCII.
 // What PCRE2 refuses is refused in its words. What PCRE2 has and package rx
 // cannot do is errors.ErrUnsupported, so that no rule works otherwise than its
-// author meant it: recursion and subroutine calls, verbs such as (*SKIP), \X, and
-// the conditions (?(R) and (?(DEFINE).
+// author meant it: recursion and subroutine calls, verbs such as (*SKIP), settings
+// at the start such as (*UTF), \X, the conditions (?(R), (?(VERSION) and
+// (?(DEFINE), lookarounds that are not atomic, script runs, a name for several
+// groups, and properties other than general categories and scripts by their long
+// names. The parser reads all of that, so as to tell it from a mistake.
 //
 // # Known limits
 //
 // PCRE2 gives up after a number of steps, here it is after a time, see package
 // rx. A lookbehind may be of any length, which PCRE2 refuses. The offset in the
-// text of an error is not always that of PCRE2. The rules are those of PCRE2 up
-// to 10.42; from 10.43 on, x{,2} is a quantifier, and \p{Lu}, \p{Ll} and \p{Lt}
-// match letters of either case where case does not count.
+// text of an error is not always that of PCRE2. The rules are those of PCRE2
+// 10.40 to 10.42. Before, names of properties had to be written as Unicode writes
+// them; from 10.43 on, x{,2} is a quantifier, and \p{Lu}, \p{Ll} and \p{Lt} match
+// letters of either case where case does not count.
 package pcre
 
 import (
@@ -51,6 +55,9 @@ func Compile(pattern, flags string) (*rx.Expression, error) {
 	p := &parser{src: pattern, set: set, total: first.groups, names: first.names}
 	if err := p.run(); err != nil {
 		return nil, err
+	}
+	if p.beyond != nil {
+		return nil, p.beyond
 	}
 	linear, full := string(p.linear), string(p.full)
 	if has("A") {
@@ -97,11 +104,12 @@ type parser struct {
 	pos int
 	set settings
 
-	counting   bool // the first pass: references are not checked
-	total      int  // groups in the pattern
-	groups     int  // groups so far
-	names      map[string]int
-	newNames   map[string]int
+	counting   bool           // the first pass: references are not checked
+	total      int            // groups in the pattern
+	groups     int            // groups so far
+	names      map[string]int // the groups with names, from the first pass
+	newNames   map[string]int // those so far
+	nameOf     map[int]string // and the other way round
 	linear     []byte
 	full       []byte
 	backtracks bool // the engine with linear time cannot do this
@@ -110,10 +118,15 @@ type parser struct {
 	quoting    bool // inside \Q...\E
 	around     int  // how many lookarounds we are inside of
 	startMoved bool // \K inside of one
+	utf        bool // (*UTF) came first
+	beyond     *Error
 }
 
 func (p *parser) run() error {
-	p.newNames = make(map[string]int)
+	p.newNames, p.nameOf = make(map[string]int), make(map[int]string)
+	if err := p.startSettings(); err != nil {
+		return err
+	}
 	if err := p.alternatives(0, false); err != nil {
 		return err
 	}
@@ -133,9 +146,14 @@ func (p *parser) fail(format string, args ...any) error {
 	return &Error{Offset: p.pos, Text: fmt.Sprintf(format, args...)}
 }
 
-// cannot refuses what package rx has no equivalent of.
-func (p *parser) cannot(what string) error {
-	return &Error{Offset: p.pos, Text: what + " is not supported by this program", Beyond: true}
+// cannot notes what package rx has no equivalent of. The parser goes on: a
+// pattern with a mistake behind it is one that PCRE2 does not have either.
+func (p *parser) cannot(what string) { p.cannotAt(p.pos, what) }
+
+func (p *parser) cannotAt(offset int, what string) {
+	if p.beyond == nil {
+		p.beyond = &Error{Offset: offset, Text: what + " is not supported by this program", Beyond: true}
+	}
 }
 
 // emit adds the same text for both engines.

@@ -45,7 +45,8 @@ func TestNewlines(t *testing.T) {
 
 func FuzzCompile(f *testing.F) {
 	for _, s := range []string{"a", "(a|b)*c", "[[:alpha:]]+", "a{1,3}?", `(a)\1`, `(?<x>a)\k<x>`, "(?i)^$", "[^]a-z]", "((((a))))*+", "(?(1)a|b)", `\Qa\E`,
-		"(?|(a)|(b))", "(?#x)a", "(?<=a)b", `\p{Lu}\x{41}\R`} {
+		"(?|(a)|(b))", "(?#x)a", "(?<=a)b", `\p{Lu}\x{41}\R`, "(*pla:a)a", "(?<x>a)(?&x)", "(?(R)a|b)", "(?(VERSION>=10.4)a)", "(?<R>a)?(?(R)b)", `\p{sc:Greek}\g<1>(a)`,
+		`(*UTF)\x{263a}\N{U+41}`, "(?C'x''y')a", "(*MARK:x)a", "(?(?C1)(*nlb:a)b|c)"} {
 		f.Add(s, "abc", "")
 	}
 	f.Fuzz(func(t *testing.T, pattern, key, flags string) {
