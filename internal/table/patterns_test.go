@@ -292,7 +292,7 @@ func TestPCREOdd(t *testing.T) {
 		"(a*)*", "(a*)+", "(a|b*)*", "()*", "(a?)??", "(?:a|b)++c", `\Q\E*`, `a\Q\E*`, `\Qa\Eb`, `\Qa*`, "a #b", "(?|(a)|(b))x", "(?|(a)(b)|(c))(.)", "(?|(a)|(b)(c)|)\\2?(.)", "(?|(?|(a)|(b))|(c))", "(((((((((((a)))))))))))\\11",
 		"(*pla:a)ab", "(*positive_lookahead:b)b", "(*nla:a).", "(*plb:a)b", "(*nlb:a)b", "(*atomic:a*)b", "(*atomic:a)*b", "(?(*pla:a)ab|b)", "(?(?C1)(?=a)ab|b)",
 		"(?(?#x)(?!a)b|a)", "(?<R>a)?(?(R)b|c)", "(?<R1>a)?(?(R1)b|c)", "(?<Rx>a)?(?(<Rx>)b|c)", "(?|(?<x>a)|(?<x>b))\\k<x>", "(?C)a", "(?C7)a*", "(?C'x''y')a",
-		`\p{lu}`, `\p{ L l }`, `\p{script=latin}`, `\P{sc:Common}`, `\p{scx:greek}`, `\p{lc}`, `[\g]`, `\pl+`,
+		`\p{nd}`, `\p{ N d }`, `\p{script=latin}`, `\P{sc:Common}`, `\p{scx:greek}`, `\p{lc}`, `[\g]`, `\pl+`,
 	}
 	if newerPCRE(t) {
 		odd = slices.DeleteFunc(odd, func(p string) bool { return p == `\x` || p == `\xg` })
