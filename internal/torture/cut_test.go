@@ -30,7 +30,7 @@ func TestEveryCut(t *testing.T) {
 		t.Logf("\n%s", sum.table("TestEveryCut"))
 		for how := closes; how <= halfCloses && step == 1; how++ {
 			// Each byte of the dialog, which is shorter than what was tried.
-			if n := sum.of("cut of the connection, " + how.String()); n < 2*300 || n >= 2*(longestOut+longestIn) {
+			if n := sum.of("cut of the connection, " + how.String()).met; n < 2*300 || n >= 2*(longestOut+longestIn) {
 				t.Errorf("%d connections were ended by %v", n, how)
 			}
 		}
@@ -73,7 +73,7 @@ func everyCut(t *testing.T, network string, how ending, step int, sum *tally) {
 // cutOnce delivers one message over a connection with these faults, and what is
 // left of it over a good one.
 func (r *run) cutOnce(f faults) {
-	l := &letter{id: fmt.Sprintf("<%d@cut>", len(r.mail)), content: "."}
+	l := &letter{name: fmt.Sprint("m", len(r.mail)), id: fmt.Sprintf("<%d@cut>", len(r.mail))}
 	l.content = "Message-ID: " + l.id + "\n\n.dot\nend\n"
 	rcpts := []request.Recipient{{Address: "a@x"}, {Address: "nobody@x"}, {Address: "b@x"}}
 	req, err := r.lab.Queue(lab.Message{Sender: "s@x", Recipients: rcpts, Content: l.content})
@@ -83,9 +83,9 @@ func (r *run) cutOnce(f faults) {
 	req.Nexthop = r.vault.nexthop()
 	l.req = req
 	r.mail = append(r.mail, l)
+	r.vault.expect(l, "Message-ID: "+l.id+"\n\n..dot\nend\n")
 	var once sync.Once
 	r.vault.mu.Lock()
-	r.vault.messages[l.id] = "Message-ID: " + l.id + "\n\n..dot\nend\n"
 	r.vault.plan = func(*rand.Rand) faults {
 		now := noFaults()
 		once.Do(func() { now = f })

@@ -126,15 +126,12 @@ func TestBrokenDisk(t *testing.T) {
 				}
 			}
 			r.vault.mu.Unlock()
-			result, err := r.lab.Deliver(t.Context(), l.req)
+			result, err := r.attempt(t.Context(), l, l.req)
 			if err != nil || result.Status == 0 || !broken.Load() {
 				t.Errorf("disk broken: %v, status %d, %v", broken.Load(), result.Status, err)
 			}
 			for _, rcpt := range l.req.Recipients {
-				r.vault.mu.Lock()
-				copies := len(r.vault.copies[l.id+" "+rcpt.Address])
-				r.vault.mu.Unlock()
-				if copies != test.copies {
+				if copies := len(r.vault.stored(l, rcpt.Address, -1)); copies != test.copies {
 					t.Errorf("%s: %d copies", rcpt.Address, copies)
 				}
 			}

@@ -65,7 +65,7 @@ func (l *liar) serve() {
 			lie = "truth"
 		}
 		l.mu.Unlock()
-		l.tally.injected("DNS: " + lie)
+		l.tally.met("DNS: "+lie, 1)
 		if answer := l.answer(query, lie); answer != nil {
 			_, _ = l.conn.WriteTo(answer, from)
 		}
@@ -144,7 +144,7 @@ func TestLyingDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.lab.Close()
-	if r.vault, err = newVault("", 1, nil, nil); err != nil {
+	if r.vault, err = newVault("", 1, nil, sum); err != nil {
 		t.Fatal(err)
 	}
 	defer r.vault.close()

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -22,6 +23,8 @@ type enemy struct {
 	settings []string
 	env      []string
 	blinds   bool // the log does not have everything
+	kills    bool // processes end by it
+	chokes   bool // processes end by it only before they serve anybody
 	attack   func(r *run, ctx context.Context, rnd *rand.Rand)
 }
 
@@ -30,17 +33,17 @@ func (e enemy) String() string { return e.name }
 func enemies() []enemy {
 	return []enemy{
 		{name: "none"},
-		{name: "reload", attack: repeated(400, "postfix reload", (*run).reload)},
-		{name: "kill of all", attack: repeated(400, "postfix abort (SIGKILL to all)", (*run).killAll)},
-		{name: "kill of the worker", attack: repeated(300, "kill -9 of the worker", (*run).killWorker)},
-		{name: "kill of the parent", attack: repeated(300, "kill -9 of the parent", (*run).killParent)},
-		{name: "stop", attack: repeated(500, "postfix stop (SIGTERM to all)", (*run).terminate)},
-		{name: "signals", attack: repeated(2, "EINTR (a signal in a storm)", (*run).storm)},
-		{name: "descriptors", attack: repeated(150, "EMFILE (RLIMIT_NOFILE)", (*run).fewDescriptors)},
-		{name: "memory", attack: repeated(300, "ENOMEM (RLIMIT_AS)", (*run).noMemory)},
-		{name: "small heap", env: []string{"GOMEMLIMIT=1MiB"}, attack: repeated(0, "GOMEMLIMIT of 1 MiB", nil)},
-		{name: "disk", attack: repeated(150, "marks cannot be written (RLIMIT_FSIZE)", (*run).fullDisk)},
-		{name: "services", attack: attackServices},
+		{name: "reload", attack: repeated(400, (*run).reload)},
+		{name: "kill of all", kills: true, attack: repeated(400, (*run).killAll)},
+		{name: "kill of the worker", kills: true, attack: repeated(300, (*run).killWorker)},
+		{name: "kill of the parent", kills: true, attack: repeated(300, (*run).killParent)},
+		{name: "stop", kills: true, attack: repeated(500, (*run).terminate)},
+		{name: "signals", chokes: true, attack: repeated(2, (*run).storm)},
+		{name: "descriptors", attack: repeated(150, (*run).fewDescriptors)},
+		{name: "memory", kills: true, attack: repeated(300, (*run).noMemory)},
+		{name: "small heap", env: []string{"GOMEMLIMIT=1MiB"}, attack: smallHeap},
+		{name: "disk", attack: repeated(150, (*run).fullDisk)},
+		{name: "services", settings: []string{"fast_flush_domains = example.net"}, attack: attackServices},
 		{name: "mail log", blinds: true, attack: attackLog},
 		{name: "proxymap", settings: []string{"lmtp_generic_maps = proxy:hash:/none"}, attack: attackProxymap},
 		{name: "queue manager gone"},
@@ -62,19 +65,27 @@ func (r *run) has(name string) bool {
 }
 
 // repeated is an attack that strikes at random moments, at most so many
-// milliseconds apart. Without a blow it is counted once.
-func repeated(apart int, fault string, blow func(*run, *rand.Rand)) func(*run, context.Context, *rand.Rand) {
+// milliseconds apart.
+func repeated(apart int, blow func(*run, *rand.Rand)) func(*run, context.Context, *rand.Rand) {
 	return func(r *run, ctx context.Context, rnd *rand.Rand) {
-		if blow == nil {
-			r.tally.injected(fault)
-			return
-		}
 		for pause(ctx, rnd, apart) {
 			blow(r, rnd)
-			r.tally.injected(fault)
 		}
 	}
 }
+
+// blow counts a blow, and whether it hit a process.
+func (r *run) blow(fault string, hit bool) {
+	r.tally.arranged(fault)
+	n := 0
+	if hit {
+		n = 1
+	}
+	r.tally.met(fault, n)
+}
+
+// smallHeap lasts as long as its world.
+func smallHeap(r *run, _ context.Context, _ *rand.Rand) { r.blow("GOMEMLIMIT of 1 MiB", true) }
 
 // pause waits for up to so many milliseconds, and tells whether the war goes on.
 func pause(ctx context.Context, rnd *rand.Rand, most int) bool {
@@ -106,14 +117,18 @@ func (r *run) heads() []int {
 }
 
 // members lists all processes of the daemon.
-func (r *run) members() []int {
-	started := make(map[int]bool) // the groups, whose heads may be gone
+func (r *run) members() []int { return slices.Collect(maps.Keys(r.groups())) }
+
+// groups are the processes of the daemon, each with the head of its group, which may
+// be gone.
+func (r *run) groups() map[int]int {
+	started := make(map[int]bool)
 	for _, e := range r.lab.Processes() {
 		if e.What == "start" {
 			started[e.PID] = true
 		}
 	}
-	var pids []int
+	groups := make(map[int]int)
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		text, err := os.ReadFile(path)
@@ -125,10 +140,10 @@ func (r *run) members() []int {
 		pgrp, _ := strconv.Atoi(fields[2])
 		if started[pgrp] && fields[0] != "Z" {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			pids = append(pids, pid)
+			groups[pid] = pgrp
 		}
 	}
-	return pids
+	return groups
 }
 
 // workers are the members that do the work: the children of a parent, or, with a
@@ -148,39 +163,66 @@ func (r *run) workers() []int {
 }
 
 func (r *run) reload(*rand.Rand) {
+	running := len(r.heads()) > 0
 	if err := r.lab.Reload(); err != nil {
 		r.t.Error(err)
 	}
+	r.blow("postfix reload", running)
 }
 
-// dies notes that processes may die from now on, until the returned function is
-// called.
-func (r *run) dies() (end func()) { return r.during(&r.deaths) }
+// dies notes that processes may die from now on, until so long after the call of the
+// returned function.
+func (r *run) dies() (end func(later time.Duration)) { return r.during(&r.deaths) }
 
-func (r *run) during(spans *[]span) (end func()) {
+func (r *run) during(spans *[]span) (end func(later time.Duration)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	*spans = append(*spans, span{from: time.Now(), to: time.Now().Add(time.Hour)})
 	n := len(*spans) - 1
-	return func() {
+	return func(later time.Duration) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		(*spans)[n].to = time.Now()
+		(*spans)[n].to = time.Now().Add(later)
 	}
+}
+
+// end sends a signal to processes that they end by, and tells whether anybody was
+// there to get it.
+func (r *run) end(pids []int, sig syscall.Signal) (hit bool) {
+	for _, pid := range pids {
+		hit = syscall.Kill(pid, sig) == nil || hit
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.struck = append(r.struck, pids...)
+	return hit
+}
+
+// endGroups does so with whole groups.
+func (r *run) endGroups(sig syscall.Signal) (hit bool) {
+	var members, groups []int
+	for pid, group := range r.groups() {
+		members = append(members, pid)
+		groups = append(groups, -group)
+	}
+	r.mu.Lock()
+	r.struck = append(r.struck, members...)
+	r.mu.Unlock()
+	slices.Sort(groups)
+	for _, group := range slices.Compact(groups) {
+		hit = syscall.Kill(group, sig) == nil || hit
+	}
+	return hit
 }
 
 func (r *run) killAll(*rand.Rand) {
-	for _, pid := range r.heads() {
-		defer r.dies()()
-		_ = syscall.Kill(-pid, syscall.SIGKILL) // it may have gone
-	}
+	defer r.dies()(0)
+	r.blow("postfix abort (SIGKILL to all)", r.endGroups(syscall.SIGKILL))
 }
 
 func (r *run) killWorker(*rand.Rand) {
-	for _, pid := range r.workers() {
-		defer r.dies()()
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
+	defer r.dies()(0)
+	r.blow("kill -9 of the worker", r.end(r.workers(), syscall.SIGKILL))
 }
 
 // killParent is no excuse for a second copy: the worker finishes what it has.
@@ -190,57 +232,71 @@ func (r *run) killParent(rnd *rand.Rand) {
 		r.killWorker(rnd) // there are no parents
 		return
 	}
-	for _, pid := range heads {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
+	r.blow("kill -9 of the parent", r.end(heads, syscall.SIGKILL))
 }
 
 func (r *run) terminate(*rand.Rand) {
-	for _, pid := range r.heads() {
-		_ = syscall.Kill(-pid, syscall.SIGTERM)
-	}
+	r.blow("postfix stop (SIGTERM to all)", r.endGroups(syscall.SIGTERM))
 }
 
+// storm has SIGHUP in it, which ends a process that has just been started and does
+// not listen for it yet.
 func (r *run) storm(rnd *rand.Rand) {
 	signals := []syscall.Signal{syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGCONT}
+	hit := false
 	for _, pid := range r.heads() {
-		_ = syscall.Kill(-pid, signals[rnd.IntN(len(signals))])
+		hit = syscall.Kill(-pid, signals[rnd.IntN(len(signals))]) == nil || hit
 	}
+	r.blow("EINTR (a signal in a storm)", hit)
 }
 
 // limited sets a soft limit of every worker for a while.
-func (r *run) limited(resource int, value func(pid int) uint64, while time.Duration) {
-	type old struct {
-		pid   int
-		limit unix.Rlimit
-	}
-	var all []old
+func (r *run) limited(resource int, limit uint64, while time.Duration) {
+	old := make(map[int]unix.Rlimit)
 	for _, pid := range r.workers() {
 		var was unix.Rlimit
 		if unix.Prlimit(pid, resource, nil, &was) != nil {
 			continue // gone
 		}
-		now := unix.Rlimit{Cur: min(value(pid), was.Max), Max: was.Max}
+		now := unix.Rlimit{Cur: min(limit, was.Max), Max: was.Max}
 		if unix.Prlimit(pid, resource, &now, nil) == nil {
-			all = append(all, old{pid, was})
+			old[pid] = was
 		}
 	}
 	time.Sleep(while)
-	for _, o := range all {
-		_ = unix.Prlimit(o.pid, resource, &o.limit, nil)
+	for pid, was := range old {
+		_ = unix.Prlimit(pid, resource, &was, nil) // it may have gone
 	}
 }
 
+// fewDescriptors has its effect in the log, see met.
 func (r *run) fewDescriptors(rnd *rand.Rand) {
 	few := 3 + rnd.Uint64N(20)
-	r.limited(unix.RLIMIT_NOFILE, func(int) uint64 { return few }, time.Duration(rnd.IntN(200))*time.Millisecond)
+	r.limited(unix.RLIMIT_NOFILE, few, time.Duration(rnd.IntN(200))*time.Millisecond)
+	r.tally.arranged(faultFiles)
 }
 
-// noMemory: a Go program that gets no memory or no thread from the kernel dies.
+// noMemory: a Go program that gets no memory from the kernel dies. One that runs has
+// all that it needs for small messages; therefore there is a reload, and who comes
+// next is short of it, with the worker that it starts.
 func (r *run) noMemory(rnd *rand.Rand) {
-	defer r.dies()()
-	more := rnd.Uint64N(8 << 20)
-	r.limited(unix.RLIMIT_AS, func(pid int) uint64 { return addressSpace(pid) + more }, time.Duration(rnd.IntN(200))*time.Millisecond)
+	defer r.dies()(clientTime)
+	old := r.heads()
+	if err := r.lab.Reload(); err != nil {
+		r.t.Error(err)
+	}
+	var poor []int
+	for end := time.Now().Add(time.Duration(rnd.IntN(200)) * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for _, pid := range r.heads() {
+			limit := unix.Rlimit{Cur: rnd.Uint64N(addressSpace(pid) + 1), Max: unix.RLIM_INFINITY}
+			if !slices.Contains(old, pid) && unix.Prlimit(pid, unix.RLIMIT_AS, &limit, nil) == nil {
+				old, poor = append(old, pid), append(poor, pid)
+			}
+		}
+	}
+	r.tally.arranged(faultMemory)
+	alive := r.heads()
+	r.tally.met(faultMemory, len(slices.DeleteFunc(poor, func(pid int) bool { return slices.Contains(alive, pid) })))
 }
 
 // addressSpace is what a process has mapped.
@@ -253,23 +309,28 @@ func addressSpace(pid int) uint64 {
 	return pages * uint64(os.Getpagesize())
 }
 
+// fullDisk has its effect in the log, too.
 func (r *run) fullDisk(rnd *rand.Rand) {
-	defer r.during(&r.marks)()
-	r.limited(unix.RLIMIT_FSIZE, func(int) uint64 { return 0 }, time.Duration(rnd.IntN(200))*time.Millisecond)
+	defer r.during(&r.marks)(0)
+	r.limited(unix.RLIMIT_FSIZE, 0, time.Duration(rnd.IntN(200))*time.Millisecond)
+	r.tally.arranged(faultMarks)
 }
 
-// behave gives a service a way to fail, and counts it.
+// behave gives a service a way to fail. Who met it is counted in the end.
 func (r *run) behave(service string, how lab.Behaviour) {
 	if err := r.lab.Behave(service, how); err != nil {
 		r.t.Error(err)
 	}
 	if how != lab.Works {
-		r.tally.injected(service + " " + string(how))
+		r.tally.arranged(service + " " + string(how))
 	}
 }
 
+// statusServices are those that are told of mail; verify(8) is told of probes.
+func statusServices() []string { return []string{"bounce", "defer", "trace", "flush"} }
+
 func attackServices(r *run, ctx context.Context, rnd *rand.Rand) {
-	services := []string{"bounce", "defer", "trace", "verify", "flush"}
+	services := statusServices()
 	ways := []lab.Behaviour{lab.Works, lab.Fails, lab.HangsUp, lab.Missing, lab.Garbles, lab.BadHello, lab.Slow, lab.Silent, lab.Noise}
 	for pause(ctx, rnd, 100) {
 		r.behave(services[rnd.IntN(len(services))], ways[rnd.IntN(len(ways))])
@@ -292,4 +353,28 @@ func attackProxymap(r *run, ctx context.Context, rnd *rand.Rand) {
 		r.behave("proxymap", ways[rnd.IntN(len(ways))])
 	}
 	r.behave("proxymap", lab.Works)
+}
+
+// met counts the faults that the daemon has run into, as far as the services and the
+// log can tell.
+func (r *run) met() {
+	for _, record := range r.lab.Records() {
+		if record.How != lab.Works {
+			r.tally.met(record.Service+" "+string(record.How), 1)
+		}
+	}
+	logged := map[string]string{
+		faultMarks: "cannot be marked as done",
+		faultFiles: "oo many open files",
+
+		"proxymap " + string(lab.Missing): "service proxymap: No such file or directory",
+	}
+	for _, service := range statusServices() {
+		logged[service+" "+string(lab.Missing)] = "/" + service + ": No such file or directory"
+	}
+	for fault, text := range logged {
+		if n := len(r.lab.Grep(text)); n > 0 {
+			r.tally.met(fault, n)
+		}
+	}
 }

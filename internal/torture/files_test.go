@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -22,7 +23,7 @@ func quiet(t *testing.T, o lab.Options) *run {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.lab.Close() })
-	if r.vault, err = newVault(filepath.Join(r.lab.QueueDirectory(), "public", "vault"), 1, nil, nil); err != nil {
+	if r.vault, err = newVault(filepath.Join(r.lab.QueueDirectory(), "public", "vault"), 1, nil, r.tally); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.vault.close)
@@ -32,7 +33,8 @@ func quiet(t *testing.T, o lab.Options) *run {
 // queue puts one message into the queue.
 func (r *run) queue(content string, rcpts ...string) *letter {
 	r.t.Helper()
-	l := &letter{id: fmt.Sprintf("<%d@quiet>", len(r.mail))}
+	l := &letter{name: fmt.Sprint("m", r.queued), id: fmt.Sprintf("<%d@quiet>", r.queued)}
+	r.queued++
 	l.content = "Message-ID: " + l.id + "\n\n" + content
 	var list []request.Recipient
 	for _, addr := range rcpts {
@@ -45,9 +47,7 @@ func (r *run) queue(content string, rcpts ...string) *letter {
 	req.Nexthop = r.vault.nexthop()
 	l.req = req
 	r.mail = append(r.mail, l)
-	r.vault.mu.Lock()
-	r.vault.messages[l.id] = l.content
-	r.vault.mu.Unlock()
+	r.vault.expect(l, l.content)
 	return l
 }
 
@@ -67,16 +67,18 @@ func TestDamagedFile(t *testing.T) {
 		if err := os.Truncate(r.path(l), int64(size)); err != nil {
 			t.Fatal(err)
 		}
-		result, err := r.lab.Deliver(t.Context(), l.req)
+		result, err := r.attempt(t.Context(), l, l.req)
 		if err != nil {
 			t.Fatalf("truncated at %d: %v", size, err)
 		}
-		r.vault.mu.Lock()
-		copies := len(r.vault.copies[l.id+" a@x"])
-		r.vault.mu.Unlock()
+		copies := len(r.vault.stored(l, "a@x", -1))
 		info, err := os.Stat(r.path(l))
 		if err != nil {
 			t.Fatal(err)
+		}
+		told := 0
+		for _, rcpt := range l.req.Recipients {
+			told += r.bounces()[l.req.QueueID+" "+rcpt.Address+" "+label(l.name, 0)]
 		}
 		// The content ends where the request says that the data are, plus its size,
 		// plus the record that ends it: from there on the agent reads nothing.
@@ -84,12 +86,16 @@ func TestDamagedFile(t *testing.T) {
 		switch {
 		case complete && (copies != 1 || result.Status != 0):
 			t.Errorf("truncated at %d after the content: %d copies, status %d", size, copies, result.Status)
+		case complete && told != 0:
+			t.Errorf("truncated at %d after the content: bounced", size)
 		case complete:
 		case copies != 0 || result.Status == 0:
 			t.Errorf("truncated at %d of %d: %d copies, status %d", size, len(data), copies, result.Status)
+		case info.Mode().Perm() == 0o400 && told != 2, info.Mode().Perm() != 0o400 && told != 0:
+			t.Errorf("truncated at %d: mode %v, and %d of 2 recipients are told", size, info.Mode(), told)
 		case info.Mode().Perm() == 0o400:
 			if n := len(r.lab.Grep(l.req.QueueID+": to=<", "status=bounced (unreadable mail queue entry)")); n != 2 {
-				t.Errorf("truncated at %d: kept as corrupt, and %d of 2 recipients are told", size, n)
+				t.Errorf("truncated at %d: kept as corrupt, and %d of 2 recipients are in the log", size, n)
 			}
 		case len(r.lab.Grep(l.req.QueueID)) == 0:
 			t.Errorf("truncated at %d: it stays in the queue, and the log does not say why", size)
@@ -105,41 +111,77 @@ func TestDamagedFile(t *testing.T) {
 }
 
 // TestUnreadableFile: a queue file that is not there, not to be opened, or not a
-// file. Nobody is told anything, and the message stays.
+// file. Nobody is told anything, and the message stays. What can be opened and is not a
+// message can never be one: the recipient is told, and the file is kept for a person
+// to look at.
 func TestUnreadableFile(t *testing.T) {
 	t.Parallel()
 	r := quiet(t, lab.Options{ProcessLimit: 2})
-	for what, damage := range map[string]func(path string) error{
-		"gone":      os.Remove,
-		"directory": func(p string) error { os.Remove(p); return os.Mkdir(p, 0o700) },
-		"link":      func(p string) error { os.Rename(p, p+"1"); return os.Symlink(p+"1", p) },
-		"loop":      func(p string) error { os.Remove(p); return os.Symlink(p, p) },
-		"mode":      func(p string) error { return os.Chmod(p, 0o600) },
-		"corrupt":   func(p string) error { return os.Chmod(p, 0o400) },
-		"empty":     func(p string) error { return os.Truncate(p, 0) },
-		"zeros":     func(p string) error { return os.WriteFile(p, make([]byte, 4096), 0o700) },
-		"noise":     func(p string) error { return os.WriteFile(p, []byte(strings.Repeat("\xff\x80N", 1000)), 0o700) },
+	for _, test := range []struct {
+		what    string
+		damage  func(path string) error
+		bounced bool
+	}{
+		{"gone", os.Remove, false},
+		{"directory", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }, false},
+		{"link", func(p string) error { return errors.Join(os.Rename(p, p+"1"), os.Symlink(p+"1", p)) }, false},
+		{"loop", func(p string) error { return errors.Join(os.Remove(p), os.Symlink(p, p)) }, false},
+		{"mode", func(p string) error { return os.Chmod(p, 0o600) }, false},
+		{"corrupt", func(p string) error { return os.Chmod(p, 0o400) }, false},
+		{"empty", func(p string) error { return os.Truncate(p, 0) }, true},
+		{"zeros", func(p string) error { return os.WriteFile(p, make([]byte, 4096), 0o700) }, true},
+		{"noise", func(p string) error { return os.WriteFile(p, []byte(strings.Repeat("\xff\x80N", 1000)), 0o700) }, true},
 	} {
 		l := r.queue("text\n", "a@x")
-		if err := damage(r.path(l)); err != nil {
+		if err := test.damage(r.path(l)); err != nil {
 			t.Fatal(err)
 		}
-		result, err := r.lab.Deliver(t.Context(), l.req)
+		mode, content := r.look(l)
+		result, err := r.attempt(t.Context(), l, l.req)
 		if err != nil || result.Status == 0 {
-			t.Errorf("%s: status %d, %v", what, result.Status, err)
+			t.Errorf("%s: status %d, %v", test.what, result.Status, err)
 		}
 		if len(r.lab.Grep(l.req.QueueID)) == 0 {
-			t.Errorf("%s: nothing in the log", what)
+			t.Errorf("%s: nothing in the log", test.what)
+		}
+		told := 0
+		if test.bounced {
+			told, mode = 1, 0o400
+		}
+		if n := r.bounces()[l.req.QueueID+" a@x "+label(l.name, 0)]; n != told {
+			t.Errorf("%s: bounced %d times", test.what, n)
+		}
+		if n := len(r.lab.Grep("corrupted queue file: active/" + l.req.QueueID)); n != told {
+			t.Errorf("%s: %d lines say that the file is corrupt", test.what, n)
+		}
+		if now, text := r.look(l); now != mode || text != content {
+			t.Errorf("%s: the file has mode %v and %d bytes, others than before, or instead of mode %v and %d bytes",
+				test.what, now, len(text), mode, len(content))
 		}
 	}
-	r.vault.mu.Lock()
-	if len(r.vault.copies) > 0 {
-		t.Errorf("stored: %v", r.vault.copies)
+	if r.vault.serial > 0 {
+		t.Errorf("%d copies are stored", r.vault.serial)
 	}
-	r.vault.mu.Unlock()
 	r.mail = nil
 	r.queue("text\n", "a@x")
 	r.calm()
 	r.leave()
 	r.count()
+}
+
+// look is what there is at the path of a queue file: the mode, 0 if there is nothing,
+// and the bytes of a file.
+func (r *run) look(l *letter) (mode os.FileMode, content string) {
+	info, err := os.Lstat(r.path(l))
+	if err != nil {
+		return 0, ""
+	}
+	if info.Mode().IsRegular() {
+		data, err := os.ReadFile(r.path(l))
+		if err != nil {
+			r.t.Error(err)
+		}
+		content = string(data)
+	}
+	return info.Mode(), content
 }

@@ -65,7 +65,7 @@ func TestSilentDestination(t *testing.T) {
 		l := r.queue("text\n", "a@x")
 		l.req.Nexthop = "unix:public/silent"
 		all.Go(func() {
-			if result, err := r.lab.Deliver(t.Context(), l.req); err != nil || result.Status == 0 {
+			if result, err := r.attempt(t.Context(), l, l.req); err != nil || result.Status == 0 {
 				t.Errorf("the silent server: status %d, %v", result.Status, err)
 			}
 			ended.Add(1)
@@ -235,7 +235,7 @@ func TestStuckDelivery(t *testing.T) {
 	worker := r.workers()
 	ctx, cancel := context.WithTimeout(t.Context(), deliveryLimit)
 	defer cancel()
-	result, err := r.lab.Deliver(ctx, stuck.req)
+	result, err := r.attempt(ctx, stuck, stuck.req)
 	if err != nil || result.Status == 0 {
 		t.Errorf("status %d, %v", result.Status, err)
 	}

@@ -186,12 +186,12 @@ func (s *soak) goroutines() int {
 	}
 	n := 0
 	eventually(s.t, "the end of the worker", func() bool {
-		text, err := os.ReadFile(s.stderr)
-		if err != nil {
-			return false
+		if len(s.members()) > 0 {
+			return false // it may still write
 		}
+		text, err := os.ReadFile(s.stderr)
 		n = strings.Count(string(text), "\ngoroutine ")
-		return n > 0 && len(s.members()) == 0
+		return err == nil && n > 0
 	})
 	return n
 }

@@ -2,8 +2,10 @@ package torture
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,22 +17,48 @@ type tally struct {
 	begin time.Time
 
 	mu     sync.Mutex
-	faults map[string]int // injected, by name
+	faults map[string]*fault
 	counts map[string]int
 }
 
+// fault is how often something was done to the daemon, and how often that is known
+// to have hit it. What was never counted is below 0.
+type fault struct{ arranged, met int }
+
+// Faults that more than one place counts.
+const (
+	faultMarks  = "marks cannot be written (RLIMIT_FSIZE)"
+	faultMemory = "ENOMEM (RLIMIT_AS)"
+	faultFiles  = "EMFILE (RLIMIT_NOFILE)"
+	faultDesert = "queue manager gone in mid-request"
+)
+
 func newTally() *tally {
-	return &tally{begin: time.Now(), faults: make(map[string]int), counts: make(map[string]int)}
+	return &tally{begin: time.Now(), faults: make(map[string]*fault), counts: make(map[string]int)}
 }
 
-// injected counts a fault.
-func (t *tally) injected(name string) {
-	if t == nil {
-		return
+// of is the count of a fault. Caller holds mu.
+func (t *tally) of(name string) *fault {
+	if t.faults[name] == nil {
+		t.faults[name] = &fault{-1, -1}
 	}
+	return t.faults[name]
+}
+
+// arranged counts that something was done that may hit the daemon.
+func (t *tally) arranged(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.faults[name]++
+	f := t.of(name)
+	f.arranged = max(f.arranged, 0) + 1
+}
+
+// met counts how often it did, which may be 0.
+func (t *tally) met(name string, n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.of(name)
+	f.met = max(f.met, 0) + n
 }
 
 // count counts something else.
@@ -42,17 +70,20 @@ func (t *tally) count(name string, n int) {
 
 // What is counted.
 const (
-	countRuns        = "runs"
-	countMessages    = "messages"
-	countRecipients  = "recipients"
-	countRequests    = "delivery requests"
-	countStored      = "copies stored"
-	countBounced     = "recipients bounced by the server's word"
-	countUnconfirmed = "second copies because the reply was cut off, each logged as unconfirmed"
-	countKilled      = "second copies because the daemon was killed between reply and mark"
-	countUnmarked    = "second copies because the mark could not be written, each logged"
-	countAvoidable   = "avoidable second copies"
-	countLost        = "losses"
+	countRuns         = "runs"
+	countMessages     = "messages"
+	countRecipients   = "recipients"
+	countRequests     = "delivery requests"
+	countUnanswered   = "of them without an answer: the process was made to end, or the queue manager went away"
+	countStored       = "copies stored"
+	countBounced      = "recipients bounced by the server's word"
+	countUnconfirmed  = "second copies because the reply was cut off, each logged as unconfirmed"
+	countKilled       = "second copies because the daemon was killed between reply and mark"
+	countUnlogged     = "second copies because the reply was cut off while the log daemon was away"
+	countUnmarked     = "second copies because the mark could not be written, each logged"
+	countBouncedAgain = "second records for bounce(8) because the daemon was killed before the mark, or could not write it"
+	countAvoidable    = "avoidable second copies"
+	countLost         = "losses"
 )
 
 // table is the outcome as it stands in docs/reliability.md.
@@ -61,18 +92,20 @@ func (t *tally) table(command string) string {
 	defer t.mu.Unlock()
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s`, in %v:\n\n| count | |\n|---|---|\n", command, time.Since(t.begin).Round(time.Second))
-	for _, name := range []string{countRuns, countMessages, countRecipients, countRequests, countStored, countBounced,
-		countLost, countAvoidable, countUnconfirmed, countKilled, countUnmarked} {
+	for _, name := range []string{countRuns, countMessages, countRecipients, countRequests, countUnanswered, countStored, countBounced,
+		countLost, countAvoidable, countUnconfirmed, countUnlogged, countKilled, countUnmarked, countBouncedAgain} {
 		fmt.Fprintf(&b, "| %s | %d |\n", name, t.counts[name])
 	}
-	b.WriteString("\n| fault | times |\n|---|---|\n")
-	var names []string
-	for name := range t.faults {
-		names = append(names, name)
+	b.WriteString("\n| fault | arranged | met |\n|---|---|---|\n")
+	number := func(n int) string {
+		if n < 0 {
+			return "-"
+		}
+		return strconv.Itoa(n)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Fprintf(&b, "| %s | %d |\n", name, t.faults[name])
+	for _, name := range slices.Sorted(maps.Keys(t.faults)) {
+		f := t.faults[name]
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, number(f.arranged), number(f.met))
 	}
 	return b.String()
 }
@@ -87,11 +120,4 @@ func (t *tally) publish(tt *testing.T, command string) {
 		}
 	}
 	tt.Logf("\n%s", text)
-}
-
-// of is how often a fault was injected.
-func (t *tally) of(name string) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.faults[name]
 }

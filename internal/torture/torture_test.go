@@ -2,18 +2,16 @@ package torture
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"postlmtp/internal/lab"
 	"postlmtp/internal/lab/program"
@@ -96,24 +94,22 @@ type run struct {
 	lab     *lab.Lab
 	vault   *vault
 	mail    []*letter
+	queued  int // letters so far, by queue
 	enemies []enemy
 	tally   *tally
+
+	dying   bool // processes are made to end, so that a request may have no answer
+	choking bool // or before they serve, so that master(8) waits with the next one
+	blind   bool // the log does not have everything
 
 	mu     sync.Mutex
 	deaths []span // when a process may have died
 	marks  []span // when marks could not be written
-	blind  bool   // the log does not have everything
+	struck []int  // processes that were told to end
 }
 
 // span is a time, from its first moment to its last.
 type span struct{ from, to time.Time }
-
-// letter is a message in the queue.
-type letter struct {
-	id      string // Message-ID
-	content string
-	req     *request.Request
-}
 
 // deliveryLimit bounds one delivery: every time limit of the daemon is 1 s here.
 const deliveryLimit = 30 * time.Second
@@ -203,13 +199,13 @@ func (r *run) post() {
 	jump := time.Duration(0)
 	if r.rnd.IntN(4) == 0 { // a clock that jumped between arrival and delivery
 		jump = time.Duration(r.rnd.IntN(48)-24) * time.Hour
-		r.tally.injected("clock jump")
+		r.tally.met("clock jump", 1)
 	}
 	for n := range 2 + r.rnd.IntN(6) {
-		l := &letter{id: fmt.Sprintf("<%d@torture>", n)}
+		l := &letter{name: fmt.Sprintf("m%d", n), id: fmt.Sprintf("<%d@torture>", n)}
 		var rcpts []request.Recipient
 		for i := range 1 + r.rnd.IntN(4) {
-			addr := fmt.Sprintf("r%d@example.net", i)
+			addr := fmt.Sprintf("r%d-%d@example.net", n, i) // nobody gets two messages
 			if r.rnd.IntN(6) == 0 {
 				addr = "no" + addr
 			}
@@ -220,7 +216,6 @@ func (r *run) post() {
 			rcpts = append(rcpts, rcpt)
 		}
 		l.content = "Message-ID: " + l.id + "\n\n" + strings.Repeat("A line of text.\n", r.rnd.IntN(60))
-		r.vault.messages[l.id] = l.content
 		req, err := r.lab.Queue(lab.Message{Sender: "sender@example.com", Recipients: rcpts, Content: l.content})
 		if err != nil {
 			r.t.Fatal(err)
@@ -231,78 +226,12 @@ func (r *run) post() {
 			req.Flags |= request.Record
 		}
 		l.req = req
+		r.vault.expect(l, l.content)
 		r.mail = append(r.mail, l)
 		r.tally.count(countMessages, 1)
 		r.tally.count(countRecipients, len(rcpts))
 	}
 	r.tally.count(countRuns, 1)
-}
-
-// path is the queue file of a letter.
-func (r *run) path(l *letter) string {
-	return filepath.Join(r.lab.QueueDirectory(), "active", l.req.QueueID)
-}
-
-// unlocked waits until no delivery has the queue file any more, as the queue
-// manager does that takes up what another one has left.
-func (r *run) unlocked(path string) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		r.t.Error(err)
-		return
-	}
-	defer f.Close()
-	for end := time.Now().Add(deliveryLimit); ; time.Sleep(5 * time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			r.t.Errorf("%s: a delivery does not end: %v", path, err)
-			return
-		}
-	}
-}
-
-// left is a request for the recipients that are not settled, nil if all are.
-func (r *run) left(l *letter, flags request.Flags) *request.Request {
-	r.unlocked(r.path(l))
-	state, err := r.lab.File(l.req.QueueID)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if state.Changed {
-		r.t.Errorf("queue file %s was changed beyond its marks", l.req.QueueID)
-	}
-	req := *l.req
-	req.Flags |= flags
-	req.Recipients = nil
-	for i, mark := range state.Marks {
-		if mark == 'R' {
-			req.Recipients = append(req.Recipients, l.req.Recipients[i])
-		}
-	}
-	if len(req.Recipients) == 0 {
-		return nil
-	}
-	return &req
-}
-
-// deliver hands a request over. A delivery that is killed has no status; one with
-// the status 0 is the end of its message, and must have left nobody.
-func (r *run) deliver(ctx context.Context, l *letter, req *request.Request) {
-	limited, cancel := context.WithTimeout(ctx, deliveryLimit)
-	defer cancel()
-	r.tally.count(countRequests, 1)
-	result, err := r.lab.Deliver(limited, req)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		r.t.Errorf("%s: no end after %v", req.QueueID, deliveryLimit)
-	}
-	if err == nil && result.Status == 0 {
-		if rest := r.left(l, 0); rest != nil {
-			r.t.Errorf("%s: status 0 with %d recipients that are not marked", req.QueueID, len(rest.Recipients))
-		}
-	}
 }
 
 // warLimit ends the attacks where they let nothing happen at all, such as a
@@ -314,6 +243,7 @@ func (r *run) war() {
 	ctx, cancel := context.WithTimeout(r.t.Context(), warLimit)
 	var fighting sync.WaitGroup
 	for _, e := range r.enemies {
+		r.dying, r.choking = r.dying || e.kills, r.choking || e.chokes
 		if e.attack == nil {
 			continue
 		}
@@ -340,38 +270,42 @@ func (r *run) war() {
 	}
 	cancel()
 	fighting.Wait()
+	r.aftermath()
 }
 
-// desert hands a request over and goes, at some moment. A queue manager that
-// starts anew takes its messages out of the active queue first, so that a request
-// which waits somewhere finds no file.
-func (r *run) desert(l *letter, req *request.Request, rnd *rand.Rand) {
-	r.tally.injected("queue manager gone in mid-request")
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Duration(rnd.IntN(300))*time.Millisecond)
-	defer cancel()
-	r.tally.count(countRequests, 1)
-	_, _ = r.lab.Deliver(ctx, req)
-	away := r.path(l) + ".away"
-	if err := os.Rename(r.path(l), away); err != nil {
-		r.t.Error(err)
-		return
+// aftermath waits until who was told to end is gone, and the daemon can be reached:
+// in peace every request is answered.
+func (r *run) aftermath() {
+	if r.has("memory") { // who gets none goes
+		r.struck = append(r.struck, r.members()...)
+		if err := r.lab.Reload(); err != nil {
+			r.t.Error(err)
+		}
 	}
-	defer os.Rename(away, r.path(l))
-	ctx, cancel = context.WithTimeout(r.t.Context(), deliveryLimit)
+	eventually(r.t, "the end of the processes that were told to", func() bool {
+		alive := append(r.members(), r.heads()...) // master(8) knows of the end, too
+		return !slices.ContainsFunc(r.struck, func(pid int) bool { return slices.Contains(alive, pid) })
+	})
+	r.reachable()
+	r.dying, r.choking = false, false
+}
+
+// reachable waits until the daemon takes a connection: whoever came before has been
+// accepted then.
+func (r *run) reachable() {
+	ctx, cancel := context.WithTimeout(r.t.Context(), deliveryLimit)
 	defer cancel()
-	for { // whoever came before us has been accepted then
+	for {
 		client, err := r.lab.Connect(ctx)
 		if err == nil {
 			client.Close()
-			break
+			return
 		}
 		if ctx.Err() != nil {
 			r.t.Error(err)
-			break
+			return
 		}
 	}
-	time.Sleep(50 * time.Millisecond)
-	r.unlocked(away)
 }
 
 // calm delivers what is left in peace: it must come to an end.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,21 +19,16 @@ type vault struct {
 	listener net.Listener
 	tally    *tally
 
-	mu       sync.Mutex
-	before   func(reply string) // nil, or called before each reply, by one dialog at a time
-	rnd      *rand.Rand
-	plan     func(*rand.Rand) faults // of the next connection; nil: none
-	messages map[string]string       // what is queued, by Message-ID, as it has to arrive
-	copies   map[string][]*stored    // by Message-ID and recipient
-	sins     []string                // what the client did that it must not do
-	open     map[net.Conn]bool
-	conns    sync.WaitGroup
-}
-
-// stored is one copy of a message for one recipient.
-type stored struct {
-	begun time.Time // when its transaction did
-	cut   bool      // the client may not have the reply
+	mu     sync.Mutex
+	before func(reply string) // nil, or called before each reply, by one dialog at a time
+	rnd    *rand.Rand
+	plan   func(*rand.Rand) faults // of the next connection; nil: none
+	wanted map[string]wanted       // what is queued, by Message-ID
+	copies map[string][]*stored    // by Message-ID and recipient
+	serial int                     // of copies
+	sins   []string                // what the client did that it must not do
+	open   map[net.Conn]bool
+	conns  sync.WaitGroup
 }
 
 // newVault starts a server on a UNIX-domain socket, or on TCP with an empty path.
@@ -55,7 +51,7 @@ func newVault(path string, seed uint64, plan func(*rand.Rand) faults, sum *tally
 		rnd:      rand.New(rand.NewPCG(seed, 1)),
 		plan:     plan,
 		tally:    sum,
-		messages: make(map[string]string),
+		wanted:   make(map[string]wanted),
 		copies:   make(map[string][]*stored),
 		open:     make(map[net.Conn]bool),
 	}
@@ -134,6 +130,7 @@ type dialog struct {
 	dead    bool
 	open    bool // a transaction has begun
 	begun   time.Time
+	from    string // MAIL FROM
 	rcpts   []string
 	last    []*stored // of the last transaction; nil once the client has gone on
 	lines   int
@@ -151,7 +148,7 @@ func (d *dialog) say(text string) bool {
 		return false
 	}
 	if d.replies == d.conn.f.stall {
-		d.v.tally.injected("stall of the server")
+		d.v.tally.met("stall of the server", 1)
 		d.stalled = true
 		time.Sleep(stallTime)
 	}
@@ -184,10 +181,10 @@ func (d *dialog) over() {
 	_, tcp := d.conn.Conn.(*net.TCPConn)
 	cut := d.conn.wasCut()
 	if cut {
-		d.v.tally.injected("cut of the connection, " + d.conn.f.how.String())
+		d.v.tally.met("cut of the connection, "+d.conn.f.how.String(), 1)
 	}
 	if d.conn.f.drip > 0 {
-		d.v.tally.injected("slow drip in both directions")
+		d.v.tally.met("slow drip in both directions", 1)
 	}
 	if !cut || !tcp && d.conn.f.how != resets {
 		return
@@ -204,7 +201,7 @@ func (d *dialog) moody(yes string) string {
 	if d.rnd.Float64() >= d.conn.f.refuse {
 		return yes
 	}
-	d.v.tally.injected("refusal for now")
+	d.v.tally.met("refusal for now", 1)
 	return []string{"450 4.2.0 not now", "451 try again", "421 4.3.2 going down"}[d.rnd.IntN(3)]
 }
 
@@ -220,7 +217,7 @@ func (d *dialog) run() {
 		case "LHLO":
 			d.say("250-vault\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES")
 		case "MAIL":
-			d.mail()
+			d.mail(arg)
 		case "RCPT":
 			d.rcpt(arg)
 		case "DATA":
@@ -244,7 +241,8 @@ func (d *dialog) run() {
 	}
 }
 
-func (d *dialog) mail() {
+func (d *dialog) mail(arg string) {
+	d.from = path(arg)
 	if d.open {
 		d.v.sin("MAIL in the middle of a transaction")
 	}
@@ -253,9 +251,16 @@ func (d *dialog) mail() {
 	d.say(reply)
 }
 
+// path is the address in an argument of MAIL or RCPT.
+func path(arg string) string {
+	_, rest, _ := strings.Cut(arg, "<")
+	addr, _, _ := strings.Cut(rest, ">")
+	return addr
+}
+
 // rcpt: addresses that start with "no" are unknown, now and for ever.
 func (d *dialog) rcpt(arg string) {
-	addr := arg[strings.IndexByte(arg, '<')+1 : strings.IndexByte(arg, '>')]
+	addr := path(arg)
 	switch {
 	case !d.open:
 		d.say("503 5.5.1 no sender")
@@ -305,7 +310,7 @@ func (d *dialog) bdat(arg string) {
 		return
 	}
 	if len(d.rcpts) == 0 {
-		d.v.tally.injected("BDAT for nobody")
+		d.v.tally.met("BDAT for nobody", 1)
 		if d.rnd.IntN(2) == 0 || !d.open {
 			d.say("503 5.5.1 nobody")
 		}
@@ -320,24 +325,35 @@ func (d *dialog) bdat(arg string) {
 // arrived judges a message that is there as a whole, and stores it.
 func (d *dialog) arrived(id, text string, since time.Time) {
 	d.v.mu.Lock()
-	want, known := d.v.messages[id]
+	want, known := d.v.wanted[id]
 	d.v.mu.Unlock()
-	if !known || text != want {
-		d.v.sin("message %q has arrived with %d bytes instead of %d, or others", id, len(text), len(want))
+	if !known || text != want.content {
+		d.v.sin("message %q has arrived with %d bytes instead of %d, or others", id, len(text), len(want.content))
 	}
-	d.store(id, since)
+	name, attempt, ok := parseLabel(d.from)
+	if !ok || name != want.name {
+		d.v.sin("message %q of %q has arrived from <%s>", id, want.name, d.from)
+	}
+	for _, addr := range d.rcpts {
+		if !slices.Contains(want.rcpts, addr) {
+			d.v.sin("message %q has arrived for <%s>, who is not among %q", id, addr, want.rcpts)
+		}
+	}
+	d.store(id, attempt, since)
 	d.open, d.rcpts = false, nil
 }
 
 // store: the client has waited at most since the given time for the first reply.
-func (d *dialog) store(id string, since time.Time) {
+func (d *dialog) store(id string, attempt int, since time.Time) {
 	late := d.stalled
 	for _, addr := range d.rcpts {
 		reply := d.moody("250 2.0.0 stored")
-		s := &stored{begun: d.begun, cut: true} // until it is said
+		s := &stored{attempt: attempt, begun: d.begun, cut: true} // until it is said
 		if reply[0] == '2' {
 			key := id + " " + addr
 			d.v.mu.Lock()
+			d.v.serial++
+			s.order = d.v.serial
 			d.v.copies[key] = append(d.v.copies[key], s)
 			d.v.mu.Unlock()
 			d.last = append(d.last, s)
@@ -349,6 +365,9 @@ func (d *dialog) store(id string, since time.Time) {
 		since = time.Now()
 		d.v.mu.Lock()
 		s.cut = !said || late
+		if said {
+			s.told = since
+		}
 		d.v.mu.Unlock()
 	}
 }
