@@ -81,16 +81,26 @@ func TestReleases(t *testing.T) {
 // must be there.
 func TestCompare(t *testing.T) {
 	binary := ourBinary(t)
-	agents := []Agent{{Name: "uncached", Binary: binary}, {Name: "ours", Binary: binary, Cached: true, Ours: true}}
+	both := []Agent{{Name: "uncached", Binary: binary}, {Name: "ours", Binary: binary, Cached: true, Ours: true}}
 	for _, c := range []Case{
 		{Concurrency: 3, Size: 4 << 10, Recipients: 1},
 		{Concurrency: 2, Size: 200 << 10, Recipients: 50, TCP: true, RTT: time.Millisecond},
 	} {
 		c.MainCF = []string{"lmtp_connection_cache_time_limit = 1000s"} // whatever time a turn takes
 		t.Run(c.String(), func(t *testing.T) {
+			agents := both
+			if !c.TCP {
+				agents = append([]Agent{leastAgent("")}, both...)
+			}
 			res, err := Compare(t.Context(), agents, c, Plan{Rounds: 2, Warm: time.Millisecond, Window: 20 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if l := res.Least; (l == nil) != c.TCP || l != nil && (l.PerSecond <= 0 || l.CPU <= 0 || l.Fraction.Min <= 0 || l.CPUFraction.Min <= 0) {
+				t.Errorf("the least agent: %+v", l)
+			}
+			if len(res.Agents) != 2 {
+				t.Fatalf("%d agents", len(res.Agents))
 			}
 			for _, a := range res.Agents {
 				if a.PerSecond <= 0 || a.CPU <= 0 || a.P50 <= 0 || a.P99 < a.P50 || a.Memory.PSS <= 0 || a.Memory.Processes < 1 {

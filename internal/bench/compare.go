@@ -30,6 +30,7 @@ type CaseResult struct {
 	// Better says how much better ours is than each of the others, and than
 	// the better of them in the key "best".
 	Better map[string]Comparison
+	Least  *LeastResult // nil: not measured
 }
 
 // An AgentResult are the numbers of one agent.
@@ -46,47 +47,64 @@ type Comparison struct {
 // Best is the key of the better of the others, for each round and number.
 const Best = "best"
 
-// Compare measures one case: agents in turns, the last of which is ours.
-func Compare(ctx context.Context, agents []Agent, c Case, plan Plan) (res CaseResult, err error) {
-	rigs := make([]*rig, 0, len(agents))
+// Compare measures one case: agents in turns, the last of which is ours. The
+// first may be the least agent.
+func Compare(ctx context.Context, agents []Agent, c Case, plan Plan) (CaseResult, error) {
+	rigs, err := warmRigs(ctx, agents, c, plan)
 	defer func() {
 		for _, r := range rigs {
 			r.close()
 		}
 	}()
-	for _, a := range agents {
-		r, err := newRig(a, c)
-		if err != nil {
-			return res, err
-		}
-		rigs = append(rigs, r)
-		if _, err := r.run(ctx, plan.Warm); err != nil {
-			return res, err
-		}
+	if err != nil {
+		return CaseResult{}, err
 	}
 	rounds := make([][]window, len(rigs))
 	for range plan.Rounds {
 		for i, r := range rigs {
 			w, err := r.run(ctx, plan.Window)
 			if err != nil {
-				return res, err
+				return CaseResult{}, err
 			}
 			rounds[i] = append(rounds[i], w)
 		}
 	}
-	memory := make([]Memory, len(rigs))
-	for i, r := range rigs {
+	res := CaseResult{Case: c}
+	others := rigs
+	if agents[0].least {
+		res.Least = leastResult(rounds[0], rounds[len(rounds)-1])
+		agents, others, rounds = agents[1:], rigs[1:], rounds[1:]
+	}
+	memory := make([]Memory, len(others))
+	for i, r := range others {
 		if memory[i], err = r.weigh(ctx); err != nil {
 			return res, err
 		}
 	}
-	res = CaseResult{Case: c, Better: better(agents, rounds, memory)}
+	res.Better = better(agents, rounds, memory)
 	for i, a := range agents {
 		n := numbers(rounds[i])
 		n.Memory = memory[i]
 		res.Agents = append(res.Agents, AgentResult{a.Name, n})
 	}
 	return res, ctx.Err()
+}
+
+// warmRigs builds a world for each agent and gets it warm. What was built is
+// returned with an error, too.
+func warmRigs(ctx context.Context, agents []Agent, c Case, plan Plan) ([]*rig, error) {
+	var rigs []*rig
+	for _, a := range agents {
+		r, err := newRig(a, c)
+		if err != nil {
+			return rigs, err
+		}
+		rigs = append(rigs, r)
+		if _, err := r.run(ctx, plan.Warm); err != nil {
+			return rigs, err
+		}
+	}
+	return rigs, nil
 }
 
 // numbers sums up the windows of one agent.

@@ -21,8 +21,8 @@
 //   - latency from the connection to the final status, half and 99 of 100.
 //
 // Ceiling measures what the sink takes from a client that replays prepared bytes
-// over open connections, Least what an agent delivers that does all parts of a
-// delivery and understands none. StartUp measures the time until a new agent greets.
+// over open connections. Under some loads the least agent takes its turn, too,
+// which does all parts of a delivery and understands none. StartUp measures the time until a new agent greets.
 // Pipeline has a private Postfix drain a full queue through each agent.
 //
 // # Failure policy

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -53,33 +52,28 @@ type leastSession struct {
 	final bool
 }
 
-// Least returns how many messages for each second the least agent delivers for
-// the load of a case, and the processor time of its thread for each.
-func Least(ctx context.Context, our Agent, c Case, plan Plan) (perSecond, cpu float64, err error) {
-	r, err := newRigAt(our, c, "private/least")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer r.close()
-	l, err := newLeast(r)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer l.close()
-	if _, err := r.run(ctx, plan.Warm); err != nil {
-		return 0, 0, errors.Join(err, l.failure())
-	}
+// leastAgent is the least agent, in the role of one that is measured: the first.
+func leastAgent(release string) Agent {
+	return Agent{Name: "the least agent", Cached: true, Release: release, least: true}
+}
+
+// A LeastResult is what the least agent delivers: messages for each second, and
+// the processor time of its thread for each, in seconds; and how much of it ours
+// does, in turns: its deliveries, and the least agent's processor time of ours.
+type LeastResult struct {
+	PerSecond, CPU        float64
+	Fraction, CPUFraction Ratio
+}
+
+// leastResult compares, round by round.
+func leastResult(least, ours []window) *LeastResult {
 	var rates, times []float64
-	for range plan.Rounds {
-		before := l.loop.cpu()
-		w, err := r.run(ctx, plan.Window)
-		if err != nil {
-			return 0, 0, errors.Join(err, l.failure())
-		}
-		rates = append(rates, w.perSecond())
-		times = append(times, (l.loop.cpu()-before).Seconds()/float64(w.done))
+	for i, w := range ours {
+		rates = append(rates, w.perSecond()/least[i].perSecond())
+		times = append(times, least[i].cpuEach()/w.cpuEach())
 	}
-	return median(rates), median(times), nil
+	n := numbers(least)
+	return &LeastResult{n.PerSecond, n.CPU, ratioOf(rates), ratioOf(times)}
 }
 
 // backlog is the length of the listen queue: that of the agents that are measured

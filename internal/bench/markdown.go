@@ -70,25 +70,7 @@ func (r *Report) writeRest(b *strings.Builder) {
 		fmt.Fprintf(b, "| ratio | %s | %s |\n", p.Better.PerSecond, p.Better.CPU)
 	}
 	if len(r.Ceilings) > 0 {
-		b.WriteString("\n## The ceiling\n\nWhat the sink takes from a client that replays prepared bytes over open connections: no queue manager, no queue file, no log.\n\n")
-		b.WriteString("| load | ceiling, messages/s | ours, of it |\n|---|---|---|\n")
-		for _, c := range r.Ceilings {
-			fmt.Fprintf(b, "| %s | %.0f | %.0f %% |\n", c.Case, c.PerSecond, 100*c.Fraction)
-		}
-		b.WriteString(`
-A delivery has more parts than that. The least agent does all of them and nothing
-else: it takes the request from the queue manager's socket, opens, locks and reads
-the queue file, holds the dialog over a kept session, writes the line of the log,
-marks the recipient and gives the status. What it says is prepared; it understands
-nothing, checks nothing, and has no time limits. It is one event loop in one
-thread (internal/bench, least.go).
-
-| load | least agent, messages/s | ours, of it | its processor time each | of ours |
-|---|---|---|---|---|
-`)
-		for _, c := range r.Ceilings {
-			fmt.Fprintf(b, "| %s | %.0f | %.0f %% | %s | %.0f %% |\n", c.Case, c.Least, 100*c.LeastFraction, duration(c.LeastCPU), 100*c.CPUFraction)
-		}
+		r.writeCeilings(b)
 	}
 	if s := r.StartUp; s != nil {
 		b.WriteString("\n## Start-up\n\n| agent | time to the first greeting |\n|---|---|\n")
@@ -101,6 +83,31 @@ thread (internal/bench, least.go).
 		b.WriteString("\n## Notes\n\n")
 		for _, n := range r.Notes {
 			fmt.Fprintf(b, "- %s\n", n)
+		}
+	}
+}
+
+// writeCeilings writes what bounds the deliveries for each second.
+func (r *Report) writeCeilings(b *strings.Builder) {
+	b.WriteString("\n## The ceiling\n\nWhat the sink takes from a client that replays prepared bytes over open connections: no queue manager, no queue file, no log.\n\n")
+	b.WriteString("| load | ceiling, messages/s | ours, of it |\n|---|---|---|\n")
+	for _, c := range r.Ceilings {
+		fmt.Fprintf(b, "| %s | %.0f | %.0f %% |\n", c.Case, c.PerSecond, 100*c.Fraction)
+	}
+	b.WriteString(`
+A delivery has more parts than that. The least agent does all of them and nothing
+else: it takes the request from the queue manager's socket, opens, locks and reads
+the queue file, holds the dialog over a kept session, writes the line of the log,
+marks the recipient and gives the status. What it says is prepared; it understands
+nothing, checks nothing, and has no time limits. It is one event loop in one
+thread (internal/bench, least.go). It takes its turns beside the agents.
+
+| load | least agent, messages/s | ours, of it | its processor time each | of ours |
+|---|---|---|---|---|
+`)
+	for _, c := range r.Cases {
+		if l := c.Least; l != nil {
+			fmt.Fprintf(b, "| %s | %.0f | %s | %s | %s |\n", c.Case, l.PerSecond, l.Fraction.percent(), duration(l.CPU), l.CPUFraction.percent())
 		}
 	}
 }

@@ -28,11 +28,6 @@ type CeilingResult struct {
 	Case      Case
 	PerSecond float64
 	Fraction  float64 // ours, of it
-
-	// What the least agent delivers, and ours of it; the processor time that it
-	// takes for each message, in seconds, and how much of ours that is.
-	Least, LeastFraction  float64
-	LeastCPU, CPUFraction float64
 }
 
 // A Machine is where it was measured.

@@ -32,6 +32,8 @@ type Agent struct {
 	// Release is that of Postfix around it, such as "3.7.11", which is the
 	// default. An agent of Postfix wants its own.
 	Release string
+
+	least bool // no program: see leastAgent
 }
 
 // A Case is one load.
@@ -57,23 +59,20 @@ type rig struct {
 	c       Case
 	lab     *lab.Lab
 	loop    *loop // which serves the sink, the log and the clients
+	least   *least
 	sink    *Sink
 	log     *logReader
 	daemons []*daemon // scache(8), and tlsproxy(8) where sessions with TLS are kept
 	family  family
-	socket  string
+	socket  string // of the agent
 	clients []*client
 
 	complaint atomic.Pointer[string] // a line of the log that should not be there
 }
 
 // newRig builds the world.
-func newRig(agent Agent, c Case) (*rig, error) { return newRigAt(agent, c, "private/lmtp") }
-
-// newRigAt builds the world for an agent that listens on another socket: nobody
-// starts it then.
-func newRigAt(agent Agent, c Case, socket string) (*rig, error) {
-	r := &rig{agent: agent, c: c, socket: socket}
+func newRig(agent Agent, c Case) (*rig, error) {
+	r := &rig{agent: agent, c: c}
 	if err := r.build(); err != nil {
 		r.close()
 		return nil, fmt.Errorf("%s: %s: %w", c.Name, agent.Name, err)
@@ -115,7 +114,10 @@ func (r *rig) build() error {
 	}
 	queue := r.lab.QueueDirectory()
 	r.family = family{dir: queue}
-	r.socket = filepath.Join(queue, r.socket)
+	r.socket = filepath.Join(queue, "private", "lmtp")
+	if r.agent.least {
+		r.socket = filepath.Join(queue, "private", "least") // the lab starts nobody for it
+	}
 	if r.log, err = newLogReader(r.loop, filepath.Join(queue, "public", "benchlog"), &r.complaint); err != nil {
 		return err
 	}
@@ -136,7 +138,11 @@ func (r *rig) build() error {
 	if r.sink, err = newSink(r.loop, network, address, sinkOptions); err != nil {
 		return err
 	}
-	return r.makeClients()
+	if err := r.makeClients(); err != nil || !r.agent.least {
+		return err
+	}
+	r.least, err = newLeast(r)
+	return err
 }
 
 // cpu returns the processor time of the agent so far, and of the services that it
@@ -146,6 +152,9 @@ func (r *rig) cpu() time.Duration {
 	for _, d := range r.daemons {
 		total += lab.ProcessTime(d.pid)
 	}
+	if r.least != nil {
+		total += r.least.loop.cpu()
+	}
 	return total
 }
 
@@ -153,6 +162,9 @@ func (r *rig) cpu() time.Duration {
 func (r *rig) healthy() error {
 	if line := r.complaint.Load(); line != nil {
 		return fmt.Errorf("%s: %s: logged: %s", r.c.Name, r.agent.Name, *line)
+	}
+	if r.least != nil {
+		return r.least.failure()
 	}
 	return nil
 }
@@ -283,6 +295,9 @@ func (r *rig) weigh(ctx context.Context) (Memory, error) {
 }
 
 func (r *rig) close() {
+	if r.least != nil {
+		r.least.close()
+	}
 	if r.lab != nil {
 		r.lab.Close()
 	}

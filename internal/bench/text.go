@@ -18,8 +18,6 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, c := range r.Ceilings {
 		fmt.Fprintf(w, "\nCeiling, %s: the sink takes %.0f messages/s from a client that replays bytes; ours is %.0f %% of it.\n",
 			c.Case, c.PerSecond, 100*c.Fraction)
-		fmt.Fprintf(w, "The least that an agent can do: %.0f messages/s, ours is %.0f %% of it; its processor time is %s, %.0f %% of ours.\n",
-			c.Least, 100*c.LeastFraction, duration(c.LeastCPU), 100*c.CPUFraction)
 	}
 	if s := r.StartUp; s != nil {
 		fmt.Fprintf(w, "\nStart-up to the first greeting: %s %s, %s %s; ours is %s times faster.\n",
@@ -50,7 +48,12 @@ func (c CaseResult) writeText(w io.Writer) error {
 	if len(c.Agents) > 2 {
 		writeRatios(t, "ours : better of them", c.Better[Best])
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || c.Least == nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "The least that an agent can do: %.0f deliveries/s, ours is %s of it; its processor time is %s, %s of ours.\n",
+		c.Least.PerSecond, c.Least.Fraction.percent(), duration(c.Least.CPU), c.Least.CPUFraction.percent())
+	return err
 }
 
 func writeRatios(w io.Writer, name string, c Comparison) {
@@ -80,6 +83,11 @@ func (m Machine) String() string {
 
 // String is the median with the least and the greatest.
 func (r Ratio) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", r.Median, r.Min, r.Max) }
+
+// percent is the same of a share.
+func (r Ratio) percent() string {
+	return fmt.Sprintf("%.0f %% (%.0f–%.0f)", 100*r.Median, 100*r.Min, 100*r.Max)
+}
 
 func duration(seconds float64) string {
 	switch {
