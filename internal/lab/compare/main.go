@@ -17,10 +17,11 @@
 // agent does, and for files with a "differs" section what ours does.
 //
 // With --release the world around both agents is that of another release of
-// Postfix than the files are written for. Only the agents are then compared
-// with each other: nothing is STALE, and what the files say counts only as the
-// list of the facets in which the agents differ on purpose, be it always or
-// under such a release.
+// Postfix than 3.7, which the files are written for. Nothing is STALE then: the
+// agents are compared with each other. Where they differ on purpose ours is held
+// to the file as long as Postfix's agent does what the file says; where that
+// one leaves the file, or the file says so for that release, a difference is
+// taken for documented.
 //
 // # Failure policy
 //

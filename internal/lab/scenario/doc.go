@@ -27,6 +27,8 @@
 //	                  such releases, in these facets, when they are compared
 //	== expect FACET   what is to be seen
 //	== ours FACET     the same for our agent, where it differs on purpose
+//	== ours FACET from RELEASE   and where it says that in other words from such
+//	                  a release on
 //
 // There may be several messages and requests: a request is about the message
 // before it (a small one if there is none) and each request gets a queue file

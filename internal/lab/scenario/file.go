@@ -144,8 +144,8 @@ func (s *Scenario) Update(got Observed, ours bool) string {
 // each kind in the order of Facets.
 func insert(sections []section, sec section) []section {
 	rank := func(head string) int {
-		kind, facet, _ := strings.Cut(head, " ")
-		order := slices.Index(Facets(), facet)
+		words := strings.Fields(head + " -")
+		kind, order := words[0], slices.Index(Facets(), words[1])
 		switch kind {
 		case "expect":
 			return 100 + order

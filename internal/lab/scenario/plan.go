@@ -79,6 +79,7 @@ func (p *plan) read(sections []section) error {
 		case "differs":
 			err = checkDiffers(sec.head)
 		case "expect", "ours":
+			err = checkExpectation(sec.head)
 		default:
 			err = fmt.Errorf("unknown section %q", sec.head)
 		}

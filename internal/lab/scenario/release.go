@@ -7,6 +7,10 @@ import (
 	"strings"
 )
 
+// Native tells whether a release of Postfix is the one that the files are written
+// for, 3.7. The empty string stands for it.
+func Native(release string) bool { return release == "" || minor(release) == 7 }
+
 // DiffersIn tells whether the agents are to differ in a facet under a release
 // of Postfix that the file is not written for, by a section "differs until
 // RELEASE FACET..." or "differs from RELEASE FACET...".
@@ -25,6 +29,38 @@ func (s *Scenario) DiffersIn(release, facet string) bool {
 		}
 	}
 	return false
+}
+
+// Ours returns the text of each facet that is to be seen of our agent under a
+// release of Postfix. A section "ours FACET from RELEASE" takes the place of
+// "ours FACET" from that release on, but for the one that the file is written for.
+func (s *Scenario) Ours(release string) Observed {
+	want := s.Expected(true)
+	if Native(release) {
+		return want
+	}
+	best := make(map[string]int)
+	for _, sec := range s.sections {
+		words := strings.Fields(sec.head)
+		if len(words) != 4 || words[0] != "ours" {
+			continue
+		}
+		facet, from := words[1], minor(words[3])
+		if from <= minor(release) && from > best[facet] {
+			best[facet], want[facet] = from, sec.body
+		}
+	}
+	return want
+}
+
+// checkExpectation checks the head of a section of what is to be seen.
+func checkExpectation(head string) error {
+	words := strings.Fields(head)
+	later := len(words) == 4 && words[0] == "ours" && words[2] == "from" && minor(words[3]) > 0
+	if len(words) != 2 && !later || !slices.Contains(Facets(), words[1]) {
+		return fmt.Errorf("%q: want expect FACET, ours FACET or ours FACET from RELEASE", head)
+	}
+	return nil
 }
 
 // minor is the second number of a release of Postfix 3.
