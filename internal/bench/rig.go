@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -66,6 +67,7 @@ type rig struct {
 	family  family
 	socket  string // of the agent
 	clients []*client
+	closing sync.Once
 
 	complaint atomic.Pointer[string] // a line of the log that should not be there
 }
@@ -294,7 +296,10 @@ func (r *rig) weigh(ctx context.Context) (Memory, error) {
 	return m, <-done
 }
 
-func (r *rig) close() {
+// close ends everything, once: descriptors that are closed may be others' soon.
+func (r *rig) close() { r.closing.Do(r.end) }
+
+func (r *rig) end() {
 	if r.least != nil {
 		r.least.close()
 	}
