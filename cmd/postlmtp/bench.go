@@ -50,7 +50,7 @@ type benchOptions struct {
 
 func benchFlags(opts *benchOptions) *pflag.FlagSet {
 	flags := newFlags("bench")
-	flags.StringVar(&opts.suite.Ours, "agent", "", "the daemon to measure `FILE` (default: lmtp in the directory of this program)")
+	flags.StringVar(&opts.suite.Ours, "agent", "", "the daemon to measure `FILE` (default: the one that belongs to this program)")
 	flags.StringVar(&opts.suite.Daemons, "daemons", "/usr/lib/postfix/sbin", "Postfix's daemon_directory `DIR`")
 	flags.BoolVar(&opts.quick, "quick", false, "the most important loads, in less than a minute; the default")
 	flags.BoolVar(&opts.suite.Full, "full", false, "all loads, longer, and more messages in the pipeline")
