@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/textproto"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -27,18 +30,32 @@ func limited(t *testing.T, o options, further string, users ...string) real {
 
 // hold opens a session of somebody else and starts a transaction in it for one
 // recipient. It lasts until the returned function is called.
+//
+// Dovecot drops connections that have waited for a process for 10 s, and from
+// then on any new one at once, until a process is free: that is for somebody
+// else to come back, too.
 func (d *dovecot) hold(to string) (end func()) {
 	d.t.Helper()
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", d.port))
-	d.must(err)
+	var conn net.Conn
+	var text *textproto.Conn
+	eventually(d.t, later, "a process of Dovecot's", func() bool {
+		var err error
+		conn, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", d.port))
+		d.must(err)
+		d.must(conn.SetDeadline(time.Now().Add(5 * time.Minute)))
+		text = textproto.NewConn(conn)
+		_, _, err = text.ReadResponse(220)
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			conn.Close()
+			return false
+		}
+		d.must(err)
+		return true
+	})
 	d.t.Cleanup(func() { conn.Close() })
-	d.must(conn.SetDeadline(time.Now().Add(5 * time.Minute)))
-	text := textproto.NewConn(conn)
-	_, _, err = text.ReadResponse(220)
-	d.must(err)
 	for _, command := range []string{"LHLO other.e2e.test", "MAIL FROM:<other@e2e.test>", "RCPT TO:<" + to + ">"} {
 		d.must(text.PrintfLine("%s", command))
-		_, _, err = text.ReadResponse(250)
+		_, _, err := text.ReadResponse(250)
 		d.must(err)
 	}
 	return func() {
