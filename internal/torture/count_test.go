@@ -45,8 +45,9 @@ func (r *run) refused(f *fate) {
 		r.tally.count(countBounced, 1)
 		again--
 	}
-	// The record comes before the mark.
-	excused := r.unmarked(f) || !f.a.answered && within(r.deaths, f.a.begun, f.a.ended)
+	// The record comes before the mark, and the answer of bounce(8) may come too late.
+	excused := r.unmarked(f) || !f.a.answered && within(r.deaths, f.a.begun, f.a.ended) ||
+		r.blind || f.says("to=<"+f.rcpt+">", "status=deferred (bounce or trace service failure)") > 0
 	switch {
 	case len(f.copies) > 0 || f.says("to=<"+f.rcpt+">", "status=sent") > 0:
 		f.errorf(r, "unknown, but stored or sent")

@@ -39,7 +39,7 @@ func enemies() []enemy {
 		{name: "kill of the parent", kills: true, attack: repeated(300, (*run).killParent)},
 		{name: "stop", kills: true, attack: repeated(500, (*run).terminate)},
 		{name: "signals", chokes: true, attack: repeated(2, (*run).storm)},
-		{name: "descriptors", attack: repeated(150, (*run).fewDescriptors)},
+		{name: "descriptors", chokes: true, attack: repeated(150, (*run).fewDescriptors)},
 		{name: "memory", kills: true, attack: repeated(300, (*run).noMemory)},
 		{name: "small heap", env: []string{"GOMEMLIMIT=1MiB"}, attack: smallHeap},
 		{name: "disk", attack: repeated(150, (*run).fullDisk)},
@@ -250,7 +250,8 @@ func (r *run) storm(rnd *rand.Rand) {
 	r.blow("EINTR (a signal in a storm)", hit)
 }
 
-// limited sets a soft limit of every worker for a while.
+// limited sets a soft limit of every worker for a while. Where there is none yet that
+// is the parent, whose worker has the limit from it.
 func (r *run) limited(resource int, limit uint64, while time.Duration) {
 	old := make(map[int]unix.Rlimit)
 	for _, pid := range r.workers() {
@@ -266,6 +267,13 @@ func (r *run) limited(resource int, limit uint64, while time.Duration) {
 	time.Sleep(while)
 	for pid, was := range old {
 		_ = unix.Prlimit(pid, resource, &was, nil) // it may have gone
+	}
+	for _, pid := range r.members() {
+		var now unix.Rlimit
+		if unix.Prlimit(pid, resource, nil, &now) == nil && now.Cur == limit {
+			now.Cur = now.Max
+			_ = unix.Prlimit(pid, resource, &now, nil)
+		}
 	}
 }
 

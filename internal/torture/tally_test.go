@@ -81,7 +81,7 @@ const (
 	countKilled       = "second copies because the daemon was killed between reply and mark"
 	countUnlogged     = "second copies because the reply was cut off while the log daemon was away"
 	countUnmarked     = "second copies because the mark could not be written, each logged"
-	countBouncedAgain = "second records for bounce(8) because the daemon was killed before the mark, or could not write it"
+	countBouncedAgain = "second records for bounce(8): the daemon was killed before the mark, could not write it, or had no answer in time"
 	countAvoidable    = "avoidable second copies"
 	countLost         = "losses"
 )

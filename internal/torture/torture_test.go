@@ -111,8 +111,9 @@ type run struct {
 // span is a time, from its first moment to its last.
 type span struct{ from, to time.Time }
 
-// deliveryLimit bounds one delivery: every time limit of the daemon is 1 s here.
-const deliveryLimit = 30 * time.Second
+// deliveryLimit bounds one delivery: every time limit of the daemon is 1 s here, and
+// the machine may be busy.
+const deliveryLimit = time.Minute
 
 func torture(t *testing.T, agent string, seed uint64, sum *tally) {
 	r := &run{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), tally: sum}

@@ -127,6 +127,8 @@ type dialog struct {
 	in      *bufio.Reader
 	rnd     *rand.Rand
 	replies int
+	spoke   time.Time // before the last reply
+	since   time.Time // the client has sent what is read now after that
 	dead    bool
 	open    bool // a transaction has begun
 	begun   time.Time
@@ -147,6 +149,7 @@ func (d *dialog) say(text string) bool {
 	if d.dead {
 		return false
 	}
+	d.spoke = time.Now()
 	if d.replies == d.conn.f.stall {
 		d.v.tally.met("stall of the server", 1)
 		d.stalled = true
@@ -165,6 +168,9 @@ func (d *dialog) say(text string) bool {
 }
 
 func (d *dialog) line() (string, bool) {
+	if d.in.Buffered() == 0 {
+		d.since = d.spoke
+	}
 	text, err := d.in.ReadString('\n')
 	if err != nil {
 		d.dead = true
@@ -278,7 +284,7 @@ func (d *dialog) rcpt(arg string) {
 // data stores the message for one recipient after the other.
 func (d *dialog) data() {
 	var text strings.Builder
-	id, since := "", time.Now()
+	id := ""
 	for {
 		line, ok := d.line()
 		if !ok {
@@ -292,7 +298,7 @@ func (d *dialog) data() {
 		}
 		text.WriteString(line + "\n")
 	}
-	d.arrived(id, text.String(), since)
+	d.arrived(id, text.String())
 }
 
 // bdat stores a message that comes in one chunk, as all here do. When there is
@@ -319,11 +325,14 @@ func (d *dialog) bdat(arg string) {
 	text := strings.ReplaceAll(string(data), "\r\n", "\n")
 	rest, _ := strings.CutPrefix(text, "Message-ID: ")
 	id, _, _ := strings.Cut(rest, "\n")
-	d.arrived(id, text, d.begun) // all of a flight was sent when MAIL was
+	if d.begun.Before(d.since) {
+		d.since = d.begun // all of a flight was sent when MAIL was
+	}
+	d.arrived(id, text)
 }
 
 // arrived judges a message that is there as a whole, and stores it.
-func (d *dialog) arrived(id, text string, since time.Time) {
+func (d *dialog) arrived(id, text string) {
 	d.v.mu.Lock()
 	want, known := d.v.wanted[id]
 	d.v.mu.Unlock()
@@ -339,13 +348,14 @@ func (d *dialog) arrived(id, text string, since time.Time) {
 			d.v.sin("message %q has arrived for <%s>, who is not among %q", id, addr, want.rcpts)
 		}
 	}
-	d.store(id, attempt, since)
+	d.store(id, attempt)
 	d.open, d.rcpts = false, nil
 }
 
-// store: the client has waited at most since the given time for the first reply.
-func (d *dialog) store(id string, attempt int, since time.Time) {
-	late := d.stalled
+// store: the client has waited at most since d.since for the first reply, and since
+// the one before for each other.
+func (d *dialog) store(id string, attempt int) {
+	late, since := d.stalled, d.since
 	for _, addr := range d.rcpts {
 		reply := d.moody("250 2.0.0 stored")
 		s := &stored{attempt: attempt, begun: d.begun, cut: true} // until it is said
@@ -362,11 +372,11 @@ func (d *dialog) store(id string, attempt int, since time.Time) {
 		// What came late the client did not wait for, nor for anything after
 		// it; this machine may have been busy on both sides.
 		late = late || time.Since(since) > clientTime/2
-		since = time.Now()
+		since = d.spoke
 		d.v.mu.Lock()
 		s.cut = !said || late
 		if said {
-			s.told = since
+			s.told = time.Now()
 		}
 		d.v.mu.Unlock()
 	}
