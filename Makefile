@@ -76,13 +76,14 @@ lint:
 unit:
 	$(GO) test -race $$($(GO) list ./... | grep -v '/internal/e2e$$')
 
-race: ## The daemon itself with the race detector: parallel load, 20 runs of faults, 2,000 deliveries of mixed traffic.
+race: ## The daemon itself with the race detector: parallel load, 20 runs of faults, 1,000 deliveries of mixed traffic.
 	@GO="$(GO)" .ci/race
 
-test: ## The full suite: check, race, then the tests on a real Postfix and Dovecot (installs them: root, Debian).
+test: ## The full suite: check, race, diff, then the tests on a real Postfix and Dovecot (installs them: root, Debian).
 	bash .ci/install
 	$(MAKE) check
 	$(MAKE) race
+	$(MAKE) diff
 	sh .ci/makeinstall
 	POSTLMTP_E2E_SLOW=60s $(GO) test -count=1 -timeout 20m ./internal/e2e
 
@@ -91,16 +92,17 @@ RELEASES ?= bullseye bookworm trixie sid
 matrix: ## Scenarios and end-to-end tests in the roots of Debian's releases; writes docs/compatibility.md.
 	@sh .ci/matrix $(RELEASES)
 
-POSTFIX_LMTP ?= /usr/lib/postfix/sbin/lmtp
-SCENARIOS    ?= testdata/scenarios/*.txt
+POSTFIX_LMTP    ?= /usr/lib/postfix/sbin/lmtp
+POSTFIX_RELEASE ?= $(shell postconf -dh mail_version 2>/dev/null)
+SCENARIOS       ?= testdata/scenarios/*.txt
 
-diff: build ## Run the scenarios with Postfix's own lmtp and with ours, and compare them facet by facet.
+diff: build ## Run the scenarios with Postfix's own lmtp and with ours, and compare them facet by facet, and with what the files say.
 	@$(GO) build -o bin/compare ./internal/lab/compare
-	@bin/compare --postfix $(POSTFIX_LMTP) $(SCENARIOS)
+	@bin/compare --postfix $(POSTFIX_LMTP) --release "$(POSTFIX_RELEASE)" $(SCENARIOS)
 
 scenarios: build ## Write what the scenarios expect anew, from Postfix's own lmtp.
 	@$(GO) build -o bin/compare ./internal/lab/compare
-	@bin/compare --postfix $(POSTFIX_LMTP) --update $(SCENARIOS)
+	@bin/compare --postfix $(POSTFIX_LMTP) --release "$(POSTFIX_RELEASE)" --update $(SCENARIOS)
 
 demo: build ## Deliver mail on embedded parts: no root, no Postfix.
 	@bin/postlmtp demo

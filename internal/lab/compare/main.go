@@ -14,7 +14,8 @@
 // letters, or a scenario that could not be run.
 //
 // With --update the expectations in the files are written anew: what Postfix's
-// agent does, and for files with a "differs" section what ours does.
+// agent does, and for files with a "differs" section what ours does. Only with
+// Postfix 3.7.
 //
 // With --release the world around both agents is that of another release of
 // Postfix than 3.7, which the files are written for. Nothing is STALE then: the
@@ -63,8 +64,12 @@ func main() {
 	pflag.StringVar(&o.release, "release", "", "the release of Postfix to be, where it is not that of the files")
 	pflag.BoolVar(&o.update, "update", false, "write the expectations anew")
 	pflag.BoolVarP(&o.verbose, "verbose", "v", false, "show documented differences, too")
-	pflag.IntVarP(&o.jobs, "jobs", "j", 6, "how many scenarios run at once")
+	pflag.IntVarP(&o.jobs, "jobs", "j", 16, "how many scenarios run at once; most of them wait")
 	pflag.Parse()
+	if o.update && !scenario.Native(o.release) {
+		fmt.Fprintf(os.Stderr, "compare: the scenarios are written for Postfix 3.7, not %s\n", o.release)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	sum := o.run(ctx, pflag.Args())

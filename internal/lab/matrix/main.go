@@ -3,14 +3,15 @@
 //	matrix DIRECTORY RELEASE...
 //
 // The directory has one of its own for each release, with the files versions
-// ("NAME VERSION" lines), scenarios.txt (the output of compare) and e2e.txt (that
-// of the end-to-end tests with -test.v); beside them is run ("date DATE") and may
-// be upgrade.txt, of .ci/upgrade. The page goes to standard output.
+// ("NAME VERSION" lines, and "run TIME", when the run began that the results are
+// of), scenarios.txt (the output of compare) and e2e.txt (that of the end-to-end
+// tests with -test.v); beside them may be upgrade.txt, of .ci/upgrade. The page
+// goes to standard output.
 //
 // # Failure policy
 //
 // A release without results is a column of dashes: what did not run is never
-// shown as good.
+// shown as good. Results of several runs or commits are shown as such.
 package main
 
 import (
@@ -43,22 +44,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 		os.Exit(1)
 	}
-	day, err := date(os.Args[1])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "matrix:", err)
-		os.Exit(1)
-	}
-	fmt.Print(page(columns, day) + up + others)
-}
-
-// date is the day of the run.
-func date(dir string) (day string, err error) {
-	err = eachLine(filepath.Join(dir, "run"), func(line string) {
-		if rest, ok := strings.CutPrefix(line, "date "); ok {
-			day = rest
-		}
-	})
-	return day, err
+	fmt.Print(page(columns) + up + others)
 }
 
 // upgrade is the section about what .ci/upgrade left.
@@ -141,7 +127,7 @@ func (r *results) scenario(line string) {
 		r.areas[subject] = a
 	}
 	switch {
-	case broken || strings.Contains(verdicts, "DIFFERENT"):
+	case broken || strings.Contains(verdicts, "DIFFERENT") || strings.Contains(verdicts, "STALE"):
 		a.different++
 	case strings.Contains(verdicts, "documented"):
 		a.documented++
@@ -187,19 +173,33 @@ say on their internal sockets was recorded then (testdata/wire); TestRecorded of
 stand-ins to the record in every run of the tests, and TestExchanges above compares with the installed release.
 `
 
-func page(columns []*results, day string) string {
+// origin says whether the columns are of one run of one commit.
+func origin(columns []*results) string {
+	var all []string
+	for _, r := range columns {
+		if len(r.areas)+len(r.tests) > 0 {
+			all = append(all, r.versions["postlmtp"]+" of "+r.versions["run"])
+		}
+	}
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) == 1 {
+		return "All columns are of one run.\n\n"
+	}
+	return "**The columns are of several runs**: \"postlmtp\" is the commit that a column is about, \"run\" when its run began (UTC).\n\n"
+}
+
+func page(columns []*results) string {
 	var b strings.Builder
 	b.WriteString(introduction)
-	if day != "" {
-		fmt.Fprintf(&b, "The run of %s.\n\n", day)
-	}
-	table(&b, "", columns, []string{"postfix", "dovecot", "cyrus", "postlmtp"}, func(r *results, name string) string { return r.versions[name] })
+	b.WriteString(origin(columns))
+	table(&b, "", columns, []string{"postfix", "dovecot", "cyrus", "postlmtp", "run"}, func(r *results, name string) string { return r.versions[name] })
 
 	b.WriteString("\n## Scenarios\n\n" +
 		"Each scenario is run with the release's own lmtp(8) and with ours, and all that can be seen of them is\n" +
 		"compared: the dialog, the log, the reports, the status, the queue file, the processes. The number of those\n" +
 		"that are the same; after +, of those that differ as [differences](differences.md) says, or as their files\n" +
-		"say for that release; **in bold** of those that differ in another way.\n\n")
+		"say for that release; **in bold** of those that differ in another way, or in which Postfix's does not do what\n" +
+		"the files say of its release.\n\n")
 	table(&b, "scenarios about", columns, names(columns, func(r *results) []string { return keys(r.areas) }),
 		func(r *results, name string) string {
 			a := r.areas[name]
