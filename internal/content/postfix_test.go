@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postlmtp/internal/lab/lacking"
 	"postlmtp/internal/queuefile"
 )
 
@@ -34,24 +35,13 @@ type postfix struct {
 }
 
 // newPostfix uses the Postfix of this machine, 3.7 or later: older ones have no
-// tables of patterns in settings. Without it the test is left out, aloud; never
-// in CI.
+// tables of patterns in settings. Without it the test ends.
 func newPostfix(t *testing.T) *postfix {
 	t.Helper()
-	leaveOut := func(why string) {
-		fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s %s\n\n", t.Name(), why)
-		t.Skip(why)
-	}
-	need := leaveOut
-	if os.Getenv("CI") == "true" {
-		need = func(why string) { t.Fatal(why) }
-	}
-	if os.Geteuid() != 0 {
-		need("needs root")
-	}
+	lacking.Root(t)
 	out, err := exec.Command("postconf", "-dh", "daemon_directory", "mail_version").Output()
 	if err != nil {
-		need("needs Postfix: " + err.Error())
+		lacking.Stop(t, "Postfix: "+err.Error())
 	}
 	p := new(postfix)
 	words := strings.Fields(string(out))
@@ -60,7 +50,7 @@ func newPostfix(t *testing.T) *postfix {
 	}
 	p.program = filepath.Join(words[0], "lmtp")
 	if _, err := fmt.Sscanf(words[1], "3.%d", &p.minor); err != nil || p.minor < 7 {
-		leaveOut("needs Postfix 3.7, not " + words[1])
+		t.Skip("about Postfix 3.7 and later, not " + words[1])
 	}
 	dir, err := os.MkdirTemp("", "pf") // short: it has a socket in it
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"postlmtp/internal/lab/lacking"
 	"postlmtp/internal/lab/program"
 )
 
@@ -95,20 +96,8 @@ func need(t *testing.T, files ...string) {
 		}
 	}
 	if len(absent) > 0 {
-		lacking(t, strings.Join(absent, ", ")+"; run .ci/install as root")
+		lacking.Stop(t, strings.Join(absent, ", ")+"; run .ci/install as root")
 	}
-}
-
-// lacking stops a test for the want of something: loudly, and with CI=true as a
-// failure.
-func lacking(t *testing.T, what string) {
-	t.Helper()
-	text := "cannot run on this machine: needs " + what
-	if os.Getenv("CI") == "true" {
-		t.Fatal(text)
-	}
-	fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s %s\n\n", t.Name(), text)
-	t.Skip(text)
 }
 
 // tempDir makes a directory with a short name (UNIX-domain socket paths are

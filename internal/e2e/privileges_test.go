@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"postlmtp/internal/lab/lacking"
 	"postlmtp/internal/sandbox"
 )
 
@@ -146,7 +147,7 @@ func checkDescriptors(t *testing.T, name string, pid int, may map[string]int) {
 func TestSandbox(t *testing.T) {
 	t.Parallel()
 	if sandbox.ABI() == 0 {
-		lacking(t, "a kernel with Landlock")
+		lacking.Stop(t, "a kernel with Landlock")
 	}
 	for _, c := range []struct{ setting, text string }{
 		{"yes", `warning: .*hold/0123456789A: permission denied`},

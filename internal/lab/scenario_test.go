@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"postlmtp/internal/lab/lacking"
 	"postlmtp/internal/lab/program"
 	"postlmtp/internal/lab/scenario"
 )
@@ -54,11 +55,8 @@ func TestScenarios(t *testing.T) {
 }
 
 func runScenario(t *testing.T, s *scenario.Scenario, path string, cfg scenario.Config, ours bool) {
-	if s.NeedsRoot() && os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
+	if s.NeedsRoot() {
+		lacking.Root(t)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), scenarioTime)
 	defer cancel()

@@ -2,7 +2,6 @@ package lmtp
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postlmtp/internal/lab/lacking"
 )
 
 const dovecotConf = `
@@ -49,12 +50,7 @@ func startDovecot(t *testing.T) (dir string) {
 	t.Helper()
 	const program = "/usr/sbin/dovecot"
 	if _, err := os.Stat(program); err != nil || os.Geteuid() != 0 {
-		text := "cannot run on this machine: needs root and " + program
-		if os.Getenv("CI") == "true" {
-			t.Fatal(text)
-		}
-		fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s %s\n\n", t.Name(), text)
-		t.Skip(text)
+		lacking.Stop(t, "root and "+program)
 	}
 	dir, err := os.MkdirTemp("", "eng")
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"postlmtp/internal/lab/lacking"
 )
 
 func TestClassicSequence(t *testing.T) {
@@ -157,9 +159,7 @@ func TestClassicLockFileParanoia(t *testing.T) {
 		})
 	}
 	t.Run("owner", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("needs root to make a file of another owner")
-		}
+		lacking.Root(t) // to make a file of another owner
 		m := newMaster(t)
 		path := filepath.Join(m.dir, "pid/unix.lmtp")
 		m.must(os.WriteFile(path, nil, 0o600))

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postlmtp/internal/lab/lacking"
 )
 
 // startBare starts the agent with these descriptors from 0 on and returns the
@@ -271,9 +273,7 @@ func unjailed(t *testing.T, pid int, owner *Owner, root string) (wrong []string)
 const jailLimit = 30 * time.Second
 
 func TestJail(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: needs root to give it up")
-	}
+	lacking.Root(t) // to give it up
 	account := "nobody"
 	if _, err := LookupOwner("postfix"); err == nil {
 		account = "postfix"

@@ -13,6 +13,7 @@ import (
 	"postlmtp/internal/dns"
 	"postlmtp/internal/dsn"
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/lacking"
 	"postlmtp/internal/nexthop"
 	"postlmtp/internal/request"
 )
@@ -23,18 +24,14 @@ func postfixLab(t *testing.T) *lab.Lab {
 	const agent = "/usr/lib/postfix/sbin/lmtp"
 	why := ""
 	if _, err := os.Stat(agent); err != nil {
-		why = "needs Debian's package postfix"
+		why = "Debian's package postfix"
 	} else if os.Geteuid() != 0 {
-		why = "needs root"
+		why = "root"
 	} else if _, err := user.Lookup("postfix"); err != nil {
-		why = "needs the user postfix"
+		why = "the user postfix"
 	}
 	if why != "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s %s\n\n", t.Name(), why)
-		t.Skip(why)
+		lacking.Stop(t, why)
 	}
 	l, err := lab.New("", lab.Options{Agent: agent, User: "postfix", ThrottleTime: time.Millisecond})
 	if err != nil {

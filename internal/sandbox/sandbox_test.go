@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"postlmtp/internal/lab/lacking"
 )
 
 // insideVariable makes the test program enter the sandbox and try things.
@@ -210,7 +212,7 @@ func TestInside(t *testing.T) {
 		if err := Enter(Rules{}); !errors.Is(err, ErrUnsupported) {
 			t.Fatalf("no Landlock: %v", err)
 		}
-		leaveOut(t)
+		lacking.Stop(t, "a kernel with Landlock")
 	}
 	dir := prepare(t)
 	cmd := exec.Command(os.Args[0])
@@ -245,22 +247,11 @@ func TestOutside(t *testing.T) {
 	}
 }
 
-// leaveOut ends a test on a kernel without Landlock: aloud, and in CI as a failure.
-func leaveOut(t *testing.T) {
-	t.Helper()
-	const text = "this kernel has no Landlock"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(text)
-	}
-	fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s: %s\n\n", t.Name(), text)
-	t.Skip(text)
-}
-
 // TestMissingQueue: what must exist and does not is an error, and the process
 // is as before.
 func TestMissingQueue(t *testing.T) {
 	if ABI() == 0 {
-		leaveOut(t)
+		lacking.Stop(t, "a kernel with Landlock")
 	}
 	if err := Enter(Rules{Queue: []string{filepath.Join(t.TempDir(), "none")}}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Enter: %v", err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"postlmtp/internal/address"
+	"postlmtp/internal/lab/lacking"
 )
 
 func TestMatchName(t *testing.T) {
@@ -150,7 +151,7 @@ func TestCipherListsAsOpenSSL(t *testing.T) {
 	}
 	all, ok := known("ALL")
 	if !ok {
-		t.Skip("no openssl")
+		lacking.Stop(t, "openssl(1)")
 	}
 	there := strings.Split(all, ":")
 	for _, list := range []string{

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/lacking"
 )
 
 // disk is a file system of its own below a directory of the queue, which can
@@ -90,7 +91,7 @@ func (d *disk) repair() {
 // the message and is to be marked. Nobody is bounced for it, what the server did not
 // get is delivered once the disk is back, and what cannot be marked is said.
 func TestBrokenDisk(t *testing.T) {
-	needRoot(t, "needs root and a loop device, for a disk that breaks")
+	lacking.Root(t) // and a loop device, for a disk that breaks
 	for _, test := range []struct {
 		name   string
 		before string // the server's reply before which the disk breaks; "": before the delivery

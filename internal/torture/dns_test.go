@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/lacking"
 )
 
 // liar is a name server that knows one address and tells it as long as it is at
@@ -128,7 +129,7 @@ func pack(m dnsmessage.Message) []byte {
 // TestLyingDNS delivers by the word of a name server that fails, lies, and says
 // nothing: mail waits, and is delivered when there is an answer.
 func TestLyingDNS(t *testing.T) {
-	needRoot(t, "needs root, for port 53 and a resolv.conf of the daemon's own")
+	lacking.Root(t) // for port 53 and a resolv.conf of the daemon's own
 	t.Parallel()
 	sum := newTally()
 	address := fmt.Sprintf("127.54.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xff|1)

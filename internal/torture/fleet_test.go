@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postlmtp/internal/lab"
+	"postlmtp/internal/lab/lacking"
 	"postlmtp/internal/request"
 )
 
@@ -21,7 +22,7 @@ const fleetAtOnce = 20
 // The table that it logs is in docs/scaling.md. POSTLMTP_FLEET is how many
 // deliveries each part makes.
 func TestFleet(t *testing.T) {
-	needRoot(t, "needs root, for a file of hosts of the daemon's own")
+	lacking.Root(t) // for a file of hosts of the daemon's own
 	t.Parallel()
 	size := int(number(t, "POSTLMTP_FLEET", 60))
 	var table strings.Builder

@@ -50,19 +50,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// needRoot leaves a test out, aloud, for anybody but root; never in CI.
-func needRoot(t *testing.T, text string) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal(text)
-	}
-	fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s %s\n\n", t.Name(), text)
-	t.Skip(text)
-}
-
 func theAgent(t *testing.T) string {
 	t.Helper()
 	path, err := buildAgent()
