@@ -356,8 +356,7 @@ func (m *master) waitGone(ctx context.Context) bool {
 	for {
 		m.mu.Lock()
 		for pgid := range m.groups {
-			if m.children[pgid] == nil && !groupAlive(pgid) {
-				m.buryOrphans(pgid)
+			if m.children[pgid] == nil && !m.buryOrphans(pgid) && !groupAlive(pgid) {
 				delete(m.groups, pgid)
 			}
 		}

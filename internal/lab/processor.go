@@ -63,11 +63,14 @@ func (m *master) bury(pid int) (what string, good bool) {
 }
 
 // buryOrphans waits for the ended members of a group whose leader was waited for:
-// those that came to this process. Nobody else waits for them. Caller holds mu.
-func (m *master) buryOrphans(pgid int) {
+// those that came to this process. Nobody else waits for them. It tells whether
+// there are any that have not ended, or are about to: the first thread of such a
+// process may be a zombie already. Caller holds mu.
+func (m *master) buryOrphans(pgid int) (left bool) {
 	for {
-		if pid, err := m.wait(-pgid, nil); err != nil || pid == 0 {
-			return
+		pid, err := m.wait(-pgid, nil)
+		if err != nil || pid == 0 {
+			return err == nil
 		}
 	}
 }
