@@ -316,21 +316,24 @@ func (c *sinkSession) data() bool {
 	c.sink.mu.Lock()
 	c.sink.log = append(c.sink.log, c.tx)
 	c.sink.mu.Unlock()
-	for _, rcpt := range c.tx.rcpts {
+	tx := c.tx
+	for i, rcpt := range tx.rcpts {
 		line := ""
 		if c.sink.onFinal != nil {
-			line = c.sink.onFinal(c.tx, rcpt)
+			line = c.sink.onFinal(tx, rcpt)
 		}
 		if line == "" {
 			// Stored: whether the client still listens is not the sink's matter.
-			c.sink.yes(c.tx, rcpt)
+			c.sink.yes(tx, rcpt)
 			line = "250 2.0.0 stored"
+		}
+		if i == len(tx.rcpts)-1 {
+			c.end() // before the reply: with it another process may begin
 		}
 		if !c.reply(line) {
 			return false
 		}
 	}
-	c.end()
 	return true
 }
 
