@@ -457,18 +457,26 @@ func TestPoolOfList(t *testing.T) {
 	}
 }
 
+// keepBusy makes a deliverer that keeps a session with a server, which turns all
+// further messages away.
+func (w *world) keepBusy(host, nexthopText string) *Deliverer {
+	s := &server{}
+	w.servers[host] = s
+	d := New(w.opt, w)
+	w.deliver(d, nexthopText, onDemand, "x")
+	s.replies = map[string]string{"MAIL": "451 4.3.0 busy"}
+	w.events, w.stamps = nil, nil
+	return d
+}
+
 // Who is left when there is no server any more gets the reply that was about it,
 // and not the last one of all, which may have refused somebody else for good.
 func TestOwnReasonAtTheEnd(t *testing.T) {
 	for _, rcpts := range [][]string{{"y", "z"}, {"z", "y"}, {"y", "y2", "z"}} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			w.servers["b"] = &server{}
-			d := New(w.opt, w)
+			d := w.keepBusy("b", "a, b")
 			defer d.Close()
-			w.deliver(d, "a, b", onDemand, "x") // a session with b is kept
-			w.events = nil
-			w.servers["b"].replies = map[string]string{"MAIL": "451 4.3.0 busy"}
 			w.servers["a"] = &server{rcpt: map[string]string{"y": "450 4.2.1 later", "y2": "450 4.2.2 full", "z": "550 5.1.1 who"}}
 			result := w.deliver(d, "a, b", onDemand, rcpts...)
 			want := []string{"bounced z 5.1.1 relay=a[192.0.2.97]:24 reuse=0", "deferred y 4.2.1 relay=none reuse=0"}
@@ -488,14 +496,9 @@ func TestNoReasonOfAnother(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.opt.SoftBounce = true
-			w.servers["b"] = &server{}
-			d := New(w.opt, w)
+			d := w.keepBusy("b", "a, b")
 			defer d.Close()
-			w.deliver(d, "a, b", onDemand, "x") // a session with b is kept
-			w.events = nil
-			w.servers["b"].replies = map[string]string{"MAIL": "451 4.3.0 busy"}
 			w.servers["a"] = &server{rcpt: map[string]string{"y": "550 5.1.1 who", "z": "450 4.2.1 later"}}
-			w.stamps = nil
 			w.deliver(d, "a, b", onDemand, rcpts...)
 			want := []string{"deferred y 4.3.0 relay=none reuse=0", "deferred z 4.2.1 relay=none reuse=0"}
 			slices.Sort(w.events)
