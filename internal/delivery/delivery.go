@@ -344,8 +344,6 @@ func (j *job) softBefore() bool {
 	return slices.ContainsFunc(j.ledger.left(), func(i int) bool { return temporary(j.reason(i)) })
 }
 
-func temporary(d dsn.Diagnosis) bool { return dsn.Class(d.Status) == '4' }
-
 // fail applies a failure to the recipients that it touches. It returns the
 // verdict; with TryNext they are left for the next server.
 func (j *job) fail(f Failure, relay string, final bool, touched []int) Verdict {

@@ -50,7 +50,7 @@ func (v Verdict) String() string {
 // one; with soft_bounce so are permanent failures, which the defer service
 // would record in the end anyway.
 func judge(f Failure, final, softBounce bool) Verdict {
-	soft := dsn.Class(f.Diagnosis.Status) == '4'
+	soft := temporary(f.Diagnosis)
 	if !final && (soft || softBounce || f.SoftNonFinal) {
 		return TryNext
 	}
@@ -59,3 +59,6 @@ func judge(f Failure, final, softBounce bool) Verdict {
 	}
 	return Bounce
 }
+
+// temporary tells whether a failure may pass by itself.
+func temporary(d dsn.Diagnosis) bool { return dsn.Class(d.Status) == dsn.Transient }
