@@ -17,6 +17,7 @@ import (
 	"postlmtp/internal/queuefile"
 	"postlmtp/internal/report"
 	"postlmtp/internal/request"
+	"postlmtp/internal/socket"
 )
 
 // serve handles one connection of the queue manager: one request, or none. A
@@ -45,7 +46,7 @@ func (a *agent) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	defer a.watch(ctx, queueID)()
-	result := a.deliver(ctx, req)
+	result := a.deliver(ctx, conn, req)
 	defer result.Goodbye()
 	if result.Abandoned {
 		return
@@ -118,7 +119,7 @@ func (r *patientReader) Read(p []byte) (int, error) {
 }
 
 // deliver opens the queue file and delivers from it.
-func (a *agent) deliver(ctx context.Context, req *request.Request) delivery.Result {
+func (a *agent) deliver(ctx context.Context, conn net.Conn, req *request.Request) delivery.Result {
 	if req.Stamps.AgentHandoff.IsZero() {
 		req.Stamps.AgentHandoff = time.Now()
 	}
@@ -128,6 +129,12 @@ func (a *agent) deliver(ctx context.Context, req *request.Request) delivery.Resu
 		return delivery.Result{Unfinished: true}
 	}
 	defer file.Close()
+	// A queue manager that starts passes over a message that is locked, and takes
+	// the others for its own. If the one that asked has gone before the lock was
+	// there, its successor may have asked somebody else already.
+	if socket.HungUp(conn) {
+		return delivery.Result{Abandoned: true}
+	}
 	return a.deliverer.Deliver(ctx, req, file)
 }
 

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"postlmtp/internal/config"
 	"postlmtp/internal/delivery"
 	"postlmtp/internal/dsn"
@@ -206,4 +208,81 @@ func TestServeStops(t *testing.T) {
 	if log.String() != "" {
 		t.Errorf("log: %s", log)
 	}
+}
+
+// late is a connection on which nothing can be read until it may.
+type late struct {
+	*net.UnixConn
+	may chan struct{}
+}
+
+func (l late) Read(p []byte) (int, error) {
+	<-l.may
+	return l.UnixConn.Read(p)
+}
+
+// A queue manager that goes before the message is locked leaves it to its
+// successor, who cannot know that somebody was asked already.
+func TestServeSuccessor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		leave     func(*net.UnixConn)
+		delivered bool
+	}{
+		"stays":               {func(*net.UnixConn) {}, true},
+		"has nothing to add":  {func(c *net.UnixConn) { c.CloseWrite() }, true},
+		"goes":                {func(c *net.UnixConn) { c.Close() }, false},
+		"goes after the lock": {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := pair(t)
+			delivered := false
+			a, log := newTestAgent(t, func(s string) (nexthop.Nexthop, error) {
+				if tc.leave == nil {
+					theirs.Close()
+				}
+				delivered = true
+				return noDestination(s)
+			})
+			req := queueRequest(t)
+			conn := late{ours, make(chan struct{})}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				a.serve(t.Context(), conn)
+			}()
+			if _, err := request.ReadHello(theirs); err != nil {
+				t.Fatal(err)
+			}
+			send(t, theirs, req)
+			if tc.leave != nil {
+				tc.leave(theirs)
+			}
+			close(conn.may)
+			<-done
+			if delivered != tc.delivered || log.String() != "" {
+				t.Errorf("delivered: %v; log: %s", delivered, log)
+			}
+		})
+	}
+}
+
+// pair returns the two ends of a connection.
+func pair(t *testing.T) (ours, theirs *net.UnixConn) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "end")
+		c, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		ends[i] = c.(*net.UnixConn)
+	}
+	return ends[0], ends[1]
 }

@@ -42,17 +42,35 @@ func Connect(ctx context.Context, dial func(context.Context) (net.Conn, error)) 
 // closed the connection. What it says unasked would be taken for the answer to
 // the next question. A connection without a descriptor counts as quiet.
 func Quiet(c net.Conn) bool {
+	quiet := true
+	err := control(c, func(fd int) {
+		_, _, err := unix.Recvfrom(fd, make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		quiet = errors.Is(err, unix.EAGAIN)
+	})
+	return err == nil && quiet
+}
+
+// HungUp says that the peer on a UNIX-domain socket has gone: nobody will read
+// what is written there. A connection without a descriptor has its peer still.
+func HungUp(c net.Conn) bool {
+	gone := false
+	err := control(c, func(fd int) {
+		poll := []unix.PollFd{{Fd: int32(fd)}} // POLLHUP need not be asked for
+		n, err := unix.Poll(poll, 0)
+		gone = err == nil && n > 0
+	})
+	return err != nil || gone
+}
+
+// control calls f with the descriptor of a connection, if it has one.
+func control(c net.Conn, f func(fd int)) error {
 	conn, ok := c.(syscall.Conn)
 	if !ok {
-		return true
+		return nil
 	}
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return false
+		return err
 	}
-	var waits error
-	err = raw.Control(func(fd uintptr) {
-		_, _, waits = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	})
-	return err == nil && errors.Is(waits, unix.EAGAIN)
+	return raw.Control(func(fd uintptr) { f(int(fd)) })
 }

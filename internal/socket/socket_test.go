@@ -66,8 +66,18 @@ func TestQuiet(t *testing.T) {
 	if !Quiet(c) {
 		t.Error("somebody who was heard is not quiet")
 	}
+	if HungUp(c) {
+		t.Error("somebody who is there has hung up")
+	}
+	peer.(*net.UnixConn).CloseWrite()
+	if HungUp(c) {
+		t.Error("somebody who listens has hung up")
+	}
 	peer.Close()
 	if Quiet(c) {
 		t.Error("somebody who has gone is quiet")
+	}
+	if !HungUp(c) {
+		t.Error("somebody who has gone has not hung up")
 	}
 }
