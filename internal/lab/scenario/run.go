@@ -34,9 +34,9 @@ type Config struct {
 
 // Run runs a scenario against an agent and returns what was to be seen.
 func (s *Scenario) Run(ctx context.Context, cfg Config) (Observed, error) {
-	r := &run{plan: &s.plan, recipients: make(map[string][]request.Recipient)}
+	r, err := s.begin(cfg)
 	defer r.close()
-	if err := r.start(cfg); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("run scenario %s: %w", s.Name, err)
 	}
 	for i := range s.plan.requests {
@@ -48,6 +48,18 @@ func (s *Scenario) Run(ctx context.Context, cfg Config) (Observed, error) {
 		return nil, fmt.Errorf("run scenario %s: %w", s.Name, err)
 	}
 	return r.observe()
+}
+
+// begin starts a run. Servers that share a port may find that it is free at one
+// address only: then the run gets other ports.
+func (s *Scenario) begin(cfg Config) (r *run, err error) {
+	for tries := 1; ; tries++ {
+		r = &run{plan: &s.plan, recipients: make(map[string][]request.Recipient)}
+		if err = r.start(cfg); tries == 5 || !errors.Is(err, unix.EADDRINUSE) {
+			return r, err
+		}
+		r.close()
+	}
 }
 
 // A run is one run of a scenario.
