@@ -99,6 +99,7 @@ func run(inv master.Invocation, early *maillog.Logger, version string) error {
 	if err != nil {
 		return err
 	}
+	defer log.Flush()
 	jail, err := settings.jail(inv)
 	if err != nil {
 		return err

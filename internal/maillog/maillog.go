@@ -34,9 +34,11 @@
 //
 // Mail comes before its log. A missing log daemon is not an error. A log
 // daemon that does not read delays a caller by at most [Options].WriteTimeout,
-// and while it stays deaf further entries are dropped at once. Dropped entries
-// are counted, and the first entry that gets through again is preceded by a
-// warning with their number.
+// and while it stays deaf further entries delay nobody. What the daemon does not
+// take, or cannot because there is no descriptor for a connection, waits: it is
+// sent with its own time before the next entry, or by itself after a while, or by
+// [Logger.Flush]. At most a thousand entries wait. Further ones are dropped and
+// counted, and a warning with their number comes behind those that waited.
 //
 // # Known limits
 //
@@ -46,6 +48,7 @@
 package maillog
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -114,9 +117,22 @@ type Logger struct {
 	entry   []byte    // the memory of frame
 	copy    io.Writer // nil: none wanted
 	copyPID bool      // the copy is all there is, and has the pid
+	waiting [][]byte  // entries that the daemon has not taken yet, as frame made them
 	lost    uint64    // dropped since the last entry that got through
 	dropped uint64    // dropped in all
+	retry   *time.Timer
+	pause   time.Duration // that retry has; 0: it is not running
 }
+
+// maxWaiting bounds the entries that wait for the log daemon: 2 MB, if each is as
+// long as can be.
+const maxWaiting = 1000
+
+// Pauses between attempts to send what waits, while there is nothing new to log.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = time.Minute
+)
 
 // Open returns a logger for o and connects it. An unreachable log daemon is no
 // error: the connection is tried again with later entries. The only error is
@@ -196,13 +212,28 @@ func (l *Logger) Dropped() uint64 {
 	return l.dropped
 }
 
-// Close closes the connection to the log daemon. Entries after it are dropped.
+// Flush sends what waits for the log daemon, as far as it takes it now. It is for
+// the end of a process.
+func (l *Logger) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sock != nil {
+		l.catchUp()
+	}
+}
+
+// Close flushes the log and closes the connection to the log daemon. Entries after
+// it, and what still waits, are dropped.
 func (l *Logger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.sock == nil {
 		return nil
 	}
+	l.catchUp()
+	l.dropped += uint64(len(l.waiting))
+	l.waiting = nil
+	l.rest()
 	return l.sock.close()
 }
 
@@ -226,16 +257,64 @@ func (l *Logger) write(s severity, text string) {
 	if l.sock == nil {
 		return
 	}
+	ready := l.catchUp()
+	if entry := l.frame(s, text); !ready || l.sock.send(entry) != nil {
+		l.keep(entry)
+	}
+}
+
+// catchUp sends what waits, and says how much more there was. It returns false if
+// the daemon does not take it.
+func (l *Logger) catchUp() bool {
+	for len(l.waiting) > 0 {
+		if l.sock.send(l.waiting[0]) != nil {
+			return false
+		}
+		l.waiting = l.waiting[1:]
+	}
+	l.waiting = nil
 	if l.lost > 0 {
 		report := fmt.Sprintf("%s%d entries of the mail log were lost: the log daemon did not take them", warning.prefix(), l.lost)
-		if l.sock.send(l.frame(warning, report)) == nil {
-			l.lost = 0
+		if l.sock.send(l.frame(warning, report)) != nil {
+			return false
 		}
+		l.lost = 0
 	}
-	if err := l.sock.send(l.frame(s, text)); err != nil {
+	l.rest()
+	return true
+}
+
+// rest stops the attempts to send what waits.
+func (l *Logger) rest() {
+	if l.pause > 0 {
+		l.retry.Stop()
+		l.pause = 0
+	}
+}
+
+// keep has an entry wait, if there is room.
+func (l *Logger) keep(entry []byte) {
+	if l.sock.closed || len(l.waiting) == maxWaiting {
 		l.lost++
 		l.dropped++
+		return
 	}
+	l.waiting = append(l.waiting, bytes.Clone(entry))
+	if l.pause == 0 {
+		l.pause = firstRetry
+		l.retry = time.AfterFunc(l.pause, l.tryAgain)
+	}
+}
+
+// tryAgain sends what waits, and comes back, later and later, until it is sent.
+func (l *Logger) tryAgain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sock.closed || l.catchUp() {
+		return
+	}
+	l.pause = min(2*l.pause, lastRetry)
+	l.retry.Reset(l.pause)
 }
 
 func (l *Logger) writeCopy(text string) {
