@@ -56,7 +56,8 @@ func (p *postfix) inject(n, sessions int, domain string) *load {
 // any agent (seen with 3.7.11).
 func TestReloadStopUnderLoad(t *testing.T) {
 	const messages = 5000
-	p := startPostfix(t, options{syslog: true})
+	// A short queue ID may come again, with another message.
+	p := startPostfix(t, options{syslog: true, main: []string{"enable_long_queue_ids = yes"}})
 	s := unixSink(t, p, "sink")
 	// From the first stop on there shall be mail to deliver: the sink holds
 	// half of it back until all is submitted.
