@@ -118,7 +118,7 @@ type Logger struct {
 	copy    io.Writer // nil: none wanted
 	copyPID bool      // the copy is all there is, and has the pid
 	waiting [][]byte  // entries that the daemon has not taken yet, as frame made them
-	lost    uint64    // dropped since the last entry that got through
+	lost    uint64    // dropped since the last warning about that
 	dropped uint64    // dropped in all
 	retry   *time.Timer
 	pause   time.Duration // that retry has; 0: it is not running
