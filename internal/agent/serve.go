@@ -124,16 +124,18 @@ func (a *agent) deliver(ctx context.Context, conn net.Conn, req *request.Request
 		req.Stamps.AgentHandoff = time.Now()
 	}
 	file, err := a.open(req)
+	if err == nil {
+		defer file.Close()
+	}
+	// A queue manager that starts passes over a message that is locked, and takes
+	// the others for its own. If the one that asked has gone before the lock was
+	// there, its successor may have moved the file or asked somebody else already.
+	if socket.HungUp(conn) {
+		return delivery.Result{Abandoned: true}
+	}
 	if err != nil {
 		a.log.Warningf("%v", err)
 		return delivery.Result{Unfinished: true}
-	}
-	defer file.Close()
-	// A queue manager that starts passes over a message that is locked, and takes
-	// the others for its own. If the one that asked has gone before the lock was
-	// there, its successor may have asked somebody else already.
-	if socket.HungUp(conn) {
-		return delivery.Result{Abandoned: true}
 	}
 	return a.deliverer.Deliver(ctx, req, file)
 }
