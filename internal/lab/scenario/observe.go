@@ -100,12 +100,17 @@ var delays = regexp.MustCompile(`delay=[0-9.]+, delays=[0-9.]+/[0-9.]+/[0-9.]+/[
 // libraryProblem finds what OpenSSL has to say: it names lines of its source.
 var libraryProblem = regexp.MustCompile(`(TLS library problem: ).*`)
 
+// leftOver finds the error of a system call that has nothing to do with the matter,
+// or that there was none: it depends on what Postfix's libraries did at the start.
+var leftOver = regexp.MustCompile(`(private/[a-z]+ socket: )(?:No such process|Application error)$`)
+
 // logFacet prints the agent's log lines.
 func (r *run) logFacet() string {
 	var b strings.Builder
 	for _, line := range r.lab.Log() {
 		text := delays.ReplaceAllString(line.Text, "delay=*, delays=*, ")
 		text = libraryProblem.ReplaceAllString(text, "${1}*")
+		text = leftOver.ReplaceAllString(text, "${1}*")
 		if len(text) > cutLogLine {
 			text = text[:cutLogLine] + "..." // where the agent cuts it depends on the delays
 		}
