@@ -398,9 +398,11 @@ func (p *postfix) agents() []process {
 	return list
 }
 
-// workers lists those of them that work: all but the parents of others.
-func (p *postfix) workers() []process {
-	all := p.agents()
+// workers lists those of them that work now.
+func (p *postfix) workers() []process { return workersAmong(p.agents()) }
+
+// workersAmong lists who works: all but the parents of others.
+func workersAmong(all []process) []process {
 	return slices.DeleteFunc(slices.Clone(all), func(a process) bool {
 		return slices.ContainsFunc(all, func(b process) bool { return b.ppid == a.pid })
 	})

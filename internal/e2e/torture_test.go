@@ -137,7 +137,10 @@ func (s *siege) feed(n int) {
 
 // blow does one thing to the system.
 func (s *siege) blow() {
-	workers, agents := s.workers(), s.agents()
+	// One look at the processes for both: who is new or has lost its parent since
+	// another one would be taken for a parent.
+	agents := s.agents()
+	workers := workersAmong(agents)
 	blows := []struct {
 		name string
 		do   func()
